@@ -1,0 +1,135 @@
+//! Routes: which app answers, who may see it, and what it is told of the user.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Duration, Size};
+
+/// One app, or one part of an app.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// Its name in logs; default: host and path.
+    pub name: Option<String>,
+    /// `wiki.example.com`, `*.example.com`; null = any host.
+    pub host: Option<String>,
+    /// Path prefix, matched at segment boundaries; null = `/`.
+    pub path: Option<String>,
+    /// Who may pass.
+    pub access: Access,
+    /// The app behind.
+    pub upstream: Upstream,
+    /// What the app is told of the user.
+    pub identity: IdentityConfig,
+}
+
+/// Who may pass a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Access {
+    /// `public`: everybody; a signed-in user is still named to the app.
+    Public,
+    /// `user`: anybody who is signed in.
+    #[default]
+    User,
+    /// `{ groups: […] }`: members of at least one of the groups.
+    Groups(Vec<String>),
+}
+
+/// The app behind a route: an address, or an object with `url` and more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// `http://HOST:PORT`; without path.
+    pub url: Option<String>,
+    /// The `Host` header the app sees.
+    pub host: HostHeader,
+    /// Time to open a connection.
+    pub connect_timeout: Duration,
+    /// Time from the last byte of the request to the first of the response.
+    pub first_byte_timeout: Duration,
+    /// Time between two pieces of a response body, or of silence on a WebSocket.
+    pub idle_timeout: Duration,
+    /// Largest request body; more is 413. null = no bound.
+    pub max_body_size: Option<Size>,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            url: None,
+            host: HostHeader::Preserve,
+            connect_timeout: Duration::seconds(5),
+            first_byte_timeout: Duration::seconds(60),
+            idle_timeout: Duration::minutes(5),
+            max_body_size: Some(Size::mib(256)),
+        }
+    }
+}
+
+/// The `Host` header the app sees: `preserve`, `upstream`, or a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum HostHeader {
+    /// What the browser sent.
+    #[default]
+    Preserve,
+    /// The authority of the upstream URL.
+    Upstream,
+    /// This name.
+    Name(String),
+}
+
+impl From<String> for HostHeader {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "preserve" => Self::Preserve,
+            "upstream" => Self::Upstream,
+            _ => Self::Name(text),
+        }
+    }
+}
+
+impl From<HostHeader> for String {
+    fn from(host: HostHeader) -> Self {
+        match host {
+            HostHeader::Preserve => "preserve".into(),
+            HostHeader::Upstream => "upstream".into(),
+            HostHeader::Name(name) => name,
+        }
+    }
+}
+
+/// What the app is told of the user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdentityConfig {
+    /// `remote`, `forwarded`, or a map of header names to templates.
+    pub headers: IdentityHeaders,
+}
+
+/// The headers that carry the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityHeaders {
+    /// A ready-made set.
+    Preset(HeaderPreset),
+    /// Header name → template.
+    Templates(BTreeMap<String, String>),
+}
+
+impl Default for IdentityHeaders {
+    fn default() -> Self {
+        Self::Preset(HeaderPreset::Remote)
+    }
+}
+
+/// A ready-made set of identity headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderPreset {
+    /// `Remote-User`, `Remote-Name`, `Remote-Email`, `Remote-Groups` (Authelia's names).
+    Remote,
+    /// `X-Forwarded-User`, `-Preferred-Username`, `-Email`, `-Groups` (oauth2-proxy's names).
+    Forwarded,
+}

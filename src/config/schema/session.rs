@@ -1,0 +1,137 @@
+//! The session, its cookie and the store.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Duration;
+use crate::config::Secret;
+
+/// The browser's session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Session {
+    /// The one cookie the browser holds.
+    pub cookie: Cookie,
+    /// Time since the last request after which a session ends; null = never.
+    pub idle_timeout: Option<Duration>,
+    /// Time since sign-in (or creation) after which a session ends, however active it is.
+    pub absolute_timeout: Duration,
+    /// How often "last seen" is written.
+    pub touch_interval: Duration,
+    /// When a session begins.
+    pub create: Create,
+    /// Secrets for what the gateway signs, 32 characters or more each: the first signs, all verify.
+    /// Empty: one is generated and kept in `data_dir`.
+    pub keys: Vec<Secret>,
+    /// A file with one key per line, instead of `keys`.
+    pub keys_file: Option<PathBuf>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            cookie: Cookie::default(),
+            idle_timeout: Some(Duration::days(1)),
+            absolute_timeout: Duration::days(14),
+            touch_interval: Duration::seconds(60),
+            create: Create::Lazy,
+            keys: Vec::new(),
+            keys_file: None,
+        }
+    }
+}
+
+/// Attributes of the session cookie (RFC 6265bis §4.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cookie {
+    /// Its name; `__Host-` and `__Secure-` prefixes are checked against the other attributes.
+    pub name: String,
+    /// `Domain`; null = this host only.
+    pub domain: Option<String>,
+    /// `Path`.
+    pub path: String,
+    /// `Secure`: true, false, or auto = when the request came over TLS.
+    pub secure: Secure,
+    /// `HttpOnly`.
+    pub http_only: bool,
+    /// `SameSite`.
+    pub same_site: SameSite,
+    /// `Partitioned` (CHIPS).
+    pub partitioned: bool,
+    /// Whether the cookie outlives the browser (`Max-Age`).
+    pub persistent: bool,
+}
+
+impl Default for Cookie {
+    fn default() -> Self {
+        Self {
+            name: "sessionid".into(),
+            domain: None,
+            path: "/".into(),
+            secure: Secure::Always,
+            http_only: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+            persistent: true,
+        }
+    }
+}
+
+/// When the cookie carries `Secure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// `true`.
+    Always,
+    /// `false`.
+    Never,
+    /// `auto`: when the browser's request came over TLS, as far as trusted proxies tell.
+    Auto,
+}
+
+/// `SameSite` of the cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum SameSite {
+    Strict,
+    Lax,
+    None,
+}
+
+/// When a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Create {
+    /// When there is something to keep.
+    Lazy,
+    /// At a browser's first request.
+    Always,
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// The engine.
+    #[serde(rename = "type")]
+    pub kind: StoreType,
+    /// Memory: sessions held at once; anonymous ones are evicted first, signed-in ones never.
+    pub max_sessions: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { kind: StoreType::Memory, max_sessions: 1_000_000 }
+    }
+}
+
+/// The engine that keeps sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreType {
+    /// This process's memory: a restart signs everybody out.
+    Memory,
+}

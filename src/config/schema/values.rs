@@ -1,0 +1,411 @@
+//! Scalars with a unit, and the fields that take either a word or a mapping.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::route::{Access, HeaderPreset, IdentityHeaders, Upstream};
+use super::session::Secure;
+use super::{Duration as Span, HostHeader};
+
+/// A time span such as `30s`, `5m`, `2h`, `14d`; whole units, at most 100 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Duration(std::time::Duration);
+
+impl Duration {
+    /// So many seconds.
+    #[must_use]
+    pub const fn seconds(n: u64) -> Self {
+        Self(std::time::Duration::from_secs(n))
+    }
+
+    /// So many minutes.
+    #[must_use]
+    pub const fn minutes(n: u64) -> Self {
+        Self::seconds(n * 60)
+    }
+
+    /// So many days.
+    #[must_use]
+    pub const fn days(n: u64) -> Self {
+        Self::seconds(n * 86_400)
+    }
+
+    /// As the standard library's type.
+    #[must_use]
+    pub const fn get(self) -> std::time::Duration {
+        self.0
+    }
+}
+
+const DURATION_HINT: &str = "expected a duration such as 500ms, 30s, 5m, 2h or 14d";
+const HUNDRED_YEARS_MS: u64 = 100 * 365 * 86_400 * 1000;
+const DURATION_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+impl TryFrom<&str> for Duration {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let (number, unit) = split_unit(text);
+        let factor = DURATION_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+        let millis = number.zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
+        match millis {
+            Some(ms) if ms <= HUNDRED_YEARS_MS => Ok(Self(std::time::Duration::from_millis(ms))),
+            Some(_) => Err(format!("`{text}` is more than 100 years")),
+            None => Err(format!("{DURATION_HINT}, found `{text}`")),
+        }
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let fits = |(_, factor): &&(&str, u64)| millis.is_multiple_of(*factor) && (millis > 0 || *factor == 1000);
+        let (unit, factor) = DURATION_UNITS.iter().rev().find(fits).unwrap_or(&DURATION_UNITS[0]);
+        write!(f, "{}{unit}", millis / factor)
+    }
+}
+
+/// A size in bytes such as `512B`, `64KiB`, `10MiB`, `1GiB`; decimal `kB`, `MB`, `GB` too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(u64);
+
+impl Size {
+    /// So many KiB.
+    #[must_use]
+    pub const fn kib(n: u64) -> Self {
+        Self(n * 1024)
+    }
+
+    /// So many MiB.
+    #[must_use]
+    pub const fn mib(n: u64) -> Self {
+        Self::kib(n * 1024)
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+const SIZE_HINT: &str = "expected a size such as 512B, 64KiB, 10MiB or 1GiB";
+const SIZE_UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("kB", 1000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+];
+
+impl TryFrom<&str> for Size {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let (number, unit) = split_unit(text);
+        let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+        let bytes = number.zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
+        bytes.map(Self).ok_or_else(|| format!("{SIZE_HINT}, found `{text}`"))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(unit, factor): &&(&str, u64)| {
+            (unit.ends_with("iB") || *unit == "B") && self.0.is_multiple_of(*factor) && (self.0 > 0 || *factor == 1)
+        };
+        let (unit, factor) = SIZE_UNITS.iter().rev().find(fits).unwrap_or(&SIZE_UNITS[0]);
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+fn split_unit(text: &str) -> (Option<u64>, &str) {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    (number.parse().ok(), unit)
+}
+
+/// Implements serde and schema for a scalar with `TryFrom<&str>` and `Display`.
+macro_rules! scalar {
+    ($type:ident, $hint:expr, $pattern:literal) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl Visitor<'_> for Text {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($hint.trim_start_matches("expected "))
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        $type::try_from(text).map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern, "description": $hint })
+            }
+        }
+    };
+}
+
+scalar!(Duration, DURATION_HINT, "^[0-9]+(ms|s|m|h|d)$");
+scalar!(Size, SIZE_HINT, "^[0-9]+(B|kB|KiB|MB|MiB|GB|GiB)$");
+
+/// Reads a field that takes either a word or a mapping, keeping the path of errors inside the mapping.
+struct WordOrMap<T, W, M> {
+    expecting: &'static str,
+    word: W,
+    map: PhantomData<M>,
+    value: PhantomData<T>,
+}
+
+impl<'de, T, W, M> Visitor<'de> for WordOrMap<T, W, M>
+where
+    W: FnOnce(&str) -> Result<T, String>,
+    M: Deserialize<'de> + Into<T>,
+{
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+        (self.word)(word).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        M::deserialize(MapAccessDeserializer::new(map)).map(Into::into)
+    }
+}
+
+fn word_or_map<'de, T, M, D>(
+    deserializer: D,
+    expecting: &'static str,
+    word: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, D::Error>
+where
+    M: Deserialize<'de> + Into<T>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_any(WordOrMap { expecting, word, map: PhantomData::<M>, value: PhantomData })
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Groups {
+    /// Groups of which the user must be in at least one.
+    groups: Vec<String>,
+}
+
+impl From<Groups> for Access {
+    fn from(map: Groups) -> Self {
+        Self::Groups(map.groups)
+    }
+}
+
+const ACCESS_HINT: &str = "`public`, `user` or `{ groups: [NAME, …] }`";
+
+impl<'de> Deserialize<'de> for Access {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word_or_map::<_, Groups, _>(deserializer, ACCESS_HINT, |word| match word {
+            "public" => Ok(Self::Public),
+            "user" => Ok(Self::User),
+            _ => Err(format!("expected {ACCESS_HINT}, found `{word}`")),
+        })
+    }
+}
+
+impl Serialize for Access {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Public => serializer.serialize_str("public"),
+            Self::User => serializer.serialize_str("user"),
+            Self::Groups(groups) => Groups { groups: groups.clone() }.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Access {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Access".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let groups = generator.subschema_for::<Groups>();
+        json_schema!({ "oneOf": [{ "enum": ["public", "user"] }, groups] })
+    }
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct UpstreamMap {
+    /// `http://HOST:PORT`, without path.
+    url: Option<String>,
+    /// The `Host` header the app sees: `preserve`, `upstream`, or a name.
+    host: HostHeader,
+    /// Time to open a connection.
+    connect_timeout: Span,
+    /// Time from the last byte of the request to the first of the response.
+    first_byte_timeout: Span,
+    /// Time between two pieces of a response body, or of silence on a WebSocket.
+    idle_timeout: Span,
+    /// Largest request body; more is 413. null = no bound.
+    max_body_size: Option<Size>,
+}
+
+impl Default for UpstreamMap {
+    fn default() -> Self {
+        Upstream::default().into()
+    }
+}
+
+impl From<UpstreamMap> for Upstream {
+    fn from(map: UpstreamMap) -> Self {
+        let UpstreamMap { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size } = map;
+        Self { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size }
+    }
+}
+
+impl From<Upstream> for UpstreamMap {
+    fn from(upstream: Upstream) -> Self {
+        let Upstream { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size } = upstream;
+        Self { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size }
+    }
+}
+
+impl<'de> Deserialize<'de> for Upstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word_or_map::<_, UpstreamMap, _>(
+            deserializer,
+            "a URL such as http://wiki:8080, or a mapping with `url`",
+            |url| Ok(Self { url: Some(url.into()), ..Self::default() }),
+        )
+    }
+}
+
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        UpstreamMap::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl JsonSchema for Upstream {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Upstream".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let map = generator.subschema_for::<UpstreamMap>();
+        json_schema!({ "oneOf": [{ "type": "string", "description": "http://HOST:PORT" }, map] })
+    }
+}
+
+impl From<BTreeMap<String, String>> for IdentityHeaders {
+    fn from(templates: BTreeMap<String, String>) -> Self {
+        Self::Templates(templates)
+    }
+}
+
+const HEADERS_HINT: &str = "`remote`, `forwarded`, or a mapping of header names to templates";
+
+impl<'de> Deserialize<'de> for IdentityHeaders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word_or_map::<_, BTreeMap<String, String>, _>(deserializer, HEADERS_HINT, |word| {
+            let preset: Result<_, de::value::Error> = HeaderPreset::deserialize(StrDeserializer::new(word));
+            preset.map(Self::Preset).map_err(|_| format!("expected {HEADERS_HINT}, found `{word}`"))
+        })
+    }
+}
+
+impl Serialize for IdentityHeaders {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Preset(preset) => preset.serialize(serializer),
+            Self::Templates(map) => map.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for IdentityHeaders {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "IdentityHeaders".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let preset = generator.subschema_for::<HeaderPreset>();
+        let templates = generator.subschema_for::<BTreeMap<String, String>>();
+        json_schema!({ "oneOf": [preset, templates] })
+    }
+}
+
+const SECURE_HINT: &str = "true, false or `auto`";
+
+impl<'de> Deserialize<'de> for Secure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BoolOrAuto;
+        impl Visitor<'_> for BoolOrAuto {
+            type Value = Secure;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(SECURE_HINT)
+            }
+
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Secure, E> {
+                Ok(if on { Secure::Always } else { Secure::Never })
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Secure, E> {
+                match word {
+                    "auto" => Ok(Secure::Auto),
+                    _ => Err(E::custom(format!("expected {SECURE_HINT}, found `{word}`"))),
+                }
+            }
+        }
+        deserializer.deserialize_any(BoolOrAuto)
+    }
+}
+
+impl Serialize for Secure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Always => serializer.serialize_bool(true),
+            Self::Never => serializer.serialize_bool(false),
+            Self::Auto => serializer.serialize_str("auto"),
+        }
+    }
+}
+
+impl JsonSchema for Secure {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secure".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [true, false, "auto"] })
+    }
+}
