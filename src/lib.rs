@@ -3,4 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod identity;
+pub mod policy;
+pub mod routing;
 pub mod timers;
