@@ -6,4 +6,6 @@ pub mod http;
 pub mod identity;
 pub mod policy;
 pub mod routing;
+pub mod session;
+pub mod store;
 pub mod timers;
