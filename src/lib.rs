@@ -8,4 +8,5 @@ pub mod policy;
 pub mod routing;
 pub mod session;
 pub mod store;
+pub mod telemetry;
 pub mod timers;
