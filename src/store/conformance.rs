@@ -38,7 +38,7 @@ pub(crate) fn entry(user: Option<&str>) -> Entry {
 }
 
 fn with_bytes(user: Option<&str>, bytes: &[u8]) -> Entry {
-    Entry { bytes: bytes.into(), ..entry(user) }
+    Entry::new(entry(user).meta, bytes.into(), Timestamp(0))
 }
 
 async fn create_inserts_only_if_absent(store: impl Store) {
