@@ -56,6 +56,18 @@ impl<'a> Host<'a> {
         &self.name
     }
 
+    /// Whether `text` is exactly how this host prints.
+    #[must_use]
+    pub fn is_written_so(&self, text: &[u8]) -> bool {
+        let rest = text.strip_prefix(self.name.as_bytes());
+        match (rest, self.port) {
+            (Some([]), None) => true,
+            // No sign, no leading zero: the shortest digits of the port.
+            (Some([b':', digits @ ..]), Some(port)) => *digits == *port.to_string().as_bytes(),
+            _ => false,
+        }
+    }
+
     /// The port, when the client wrote one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {

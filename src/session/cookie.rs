@@ -71,6 +71,26 @@ impl SessionCookie {
         line(&cookie)
     }
 
+    /// A cookie like ours in all but name, to find out whether the browser keeps such a one.
+    #[must_use]
+    pub fn probe(&self) -> Self {
+        Self { name: format!("{}-check", self.name), ..self.clone() }
+    }
+
+    /// Sets the cookie to a word that is no secret, for a minute.
+    #[must_use]
+    pub fn set_word(&self, word: &str, https: bool) -> Option<HeaderValue> {
+        let mut cookie = self.build(word, https);
+        cookie.set_max_age(time::Duration::minutes(1));
+        line(&cookie)
+    }
+
+    /// Whether the cookie is `Secure` whatever the request was.
+    #[must_use]
+    pub fn needs_https(&self) -> bool {
+        self.secure == schema::Secure::Always
+    }
+
     fn build<'a>(&'a self, value: &'a str, https: bool) -> Cookie<'a> {
         let mut cookie = Cookie::new(&*self.name, value);
         cookie.set_path(&*self.path);

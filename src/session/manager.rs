@@ -87,6 +87,30 @@ impl Manager {
         self.cookie.name()
     }
 
+    /// Whether browsers keep the cookie over TLS only.
+    #[must_use]
+    pub fn cookie_needs_https(&self) -> bool {
+        self.cookie.needs_https()
+    }
+
+    /// Name of the cookie that tests whether the browser keeps ours.
+    #[must_use]
+    pub fn probe_name(&self) -> String {
+        self.cookie.probe().name().to_owned()
+    }
+
+    /// Sets the test cookie.
+    #[must_use]
+    pub fn set_probe(&self, https: bool) -> Option<HeaderValue> {
+        self.cookie.probe().set_word("kept", https)
+    }
+
+    /// Takes the test cookie away.
+    #[must_use]
+    pub fn delete_probe(&self, https: bool) -> Option<HeaderValue> {
+        self.cookie.probe().delete(https)
+    }
+
     /// Whether the client sent any cookie of our name, living or not.
     #[must_use]
     pub fn was_presented(&self, headers: &HeaderMap) -> bool {

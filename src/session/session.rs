@@ -100,6 +100,12 @@ impl Session {
         self.activity = false;
     }
 
+    /// Whether a new session may come of this request: one was begun, or one of our own pages may begin it.
+    #[must_use]
+    pub fn will_change(&self) -> bool {
+        !self.changes.is_empty() || self.found.is_none()
+    }
+
     fn record(&self) -> Option<&Record> {
         self.fresh.as_ref().or_else(|| self.found.as_ref()?.record())
     }
