@@ -1,0 +1,231 @@
+//! Cross-site request forgery: a token bound to the session, and the browser's own word on where a form came from.
+//!
+//! Called by our forms (sign-in, sign-out) before anything else is believed. It keeps no state: the session
+//! holds the [`Secret`], and sign-in must replace it together with the session id.
+
+use std::fmt;
+
+use aws_lc_rs::constant_time;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, header};
+use zeroize::Zeroizing;
+
+const SECRET_BYTES: usize = 32;
+
+/// What the session remembers: 32 random bytes, shown to nobody, from which each form's token is made.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<[u8; SECRET_BYTES]>);
+
+impl Secret {
+    /// A fresh secret.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Zeroizing::new(rand::random()))
+    }
+
+    /// For keeping in the session's data.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(*self.0)
+    }
+
+    /// The secret that [`Self::encode`] wrote; `None` when the session holds something else.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
+        let secret: [u8; SECRET_BYTES] = bytes.as_slice().try_into().ok()?;
+        Some(Self(Zeroizing::new(secret)))
+    }
+
+    /// A token for one page: `base64url(mask || secret XOR mask)`, 86 characters.
+    ///
+    /// SECURITY: the mask is new each time, so a compressed response never repeats the same secret text next to
+    /// text an attacker chose (BREACH, CVE-2013-3587). All tokens of one secret stay valid: two tabs do not
+    /// disturb each other.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let mask: [u8; SECRET_BYTES] = rand::random();
+        let mut token = Zeroizing::new([0; 2 * SECRET_BYTES]);
+        let (left, right) = token.split_at_mut(SECRET_BYTES);
+        left.copy_from_slice(&mask);
+        for ((out, secret), mask) in right.iter_mut().zip(self.0.iter()).zip(mask) {
+            *out = secret ^ mask;
+        }
+        URL_SAFE_NO_PAD.encode(*token)
+    }
+
+    /// Whether `token` was made from this secret; compared in constant time.
+    #[must_use]
+    pub fn verify(&self, token: &str) -> bool {
+        let Ok(mut bytes) = URL_SAFE_NO_PAD.decode(token).map(Zeroizing::new) else { return false };
+        if bytes.len() != 2 * SECRET_BYTES {
+            return false;
+        }
+        let (mask, masked) = bytes.split_at_mut(SECRET_BYTES);
+        for (byte, mask) in masked.iter_mut().zip(mask) {
+            *byte ^= *mask;
+        }
+        constant_time::verify_slices_are_equal(masked, &*self.0).is_ok()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether the browser says that this request was started by a page of `host` (the request's own `host[:port]`).
+///
+/// `Sec-Fetch-Site`, where sent, must be `same-origin` or `none`; `Origin`, where sent, must name `host`. The
+/// scheme is not compared: behind a proxy that ends TLS we cannot know it. A client that sends neither (curl, an
+/// old browser) passes here, and still needs the token.
+///
+/// `Origin: null` is refused, except where `Sec-Fetch-Site: same-origin` vouches for it: browsers send `null` for
+/// forms of a page under `Referrer-Policy: no-referrer`. Plain-HTTP pages get no `Sec-Fetch-Site`, so pages with
+/// forms must be served under `Referrer-Policy: same-origin`.
+#[must_use]
+pub fn same_origin(headers: &HeaderMap, host: &str) -> bool {
+    let (Ok(site), Ok(origin)) = (only(headers, &SEC_FETCH_SITE), only(headers, &header::ORIGIN)) else {
+        return false;
+    };
+    if !matches!(site, None | Some("same-origin" | "none")) {
+        return false;
+    }
+    match origin {
+        None => true,
+        Some("null") => site == Some("same-origin"),
+        Some(origin) => names_host(origin, host),
+    }
+}
+
+/// The value of a header that must not come twice; `Err` when it does, or is not text.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
+    }
+}
+
+fn names_host(origin: &str, host: &str) -> bool {
+    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    authority.is_some_and(|authority| {
+        let (name, port) = split_port(authority);
+        let (own_name, own_port) = split_port(host);
+        !name.is_empty() && name.eq_ignore_ascii_case(own_name) && port == own_port
+    })
+}
+
+/// Name without its final dot, and port; 80 and 443 count as none, since the scheme is not known for sure.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    let (name, port) = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, Some(port)),
+        _ => (authority, None),
+    };
+    let port = port.filter(|port| !matches!(*port, "" | "80" | "443"));
+    (name.strip_suffix('.').unwrap_or(name), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_accepted_by_its_own_secret_only() {
+        let (ours, theirs) = (Secret::generate(), Secret::generate());
+        assert!(ours.verify(&ours.token()));
+        assert!(!ours.verify(&theirs.token()));
+    }
+
+    #[test]
+    fn two_tokens_of_one_secret_differ_and_both_count() {
+        let secret = Secret::generate();
+        let (first, second) = (secret.token(), secret.token());
+        assert_ne!(first, second);
+        assert!(secret.verify(&first) && secret.verify(&second));
+    }
+
+    #[test]
+    fn a_token_does_not_contain_the_secret() {
+        let secret = Secret::generate();
+        let bytes = URL_SAFE_NO_PAD.decode(secret.token()).unwrap();
+        assert!(!bytes.windows(SECRET_BYTES).any(|window| window == &secret.0[..]));
+    }
+
+    #[test]
+    fn a_secret_survives_its_encoding_and_nothing_else_is_taken_for_one() {
+        let secret = Secret::generate();
+        let copy = Secret::decode(&secret.encode()).unwrap();
+        assert!(copy.verify(&secret.token()));
+        assert!(Secret::decode("").is_none() && Secret::decode("AAAA").is_none() && Secret::decode("%").is_none());
+    }
+
+    #[test]
+    fn the_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", Secret::generate()), "Secret(***)");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_verified_and_none_passes(text in ".{0,200}") {
+            prop_assert!(!Secret::generate().verify(&text));
+        }
+
+        #[test]
+        fn one_changed_bit_is_noticed(bit in 0usize..512) {
+            let secret = Secret::generate();
+            let mut bytes = URL_SAFE_NO_PAD.decode(secret.token()).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(!secret.verify(&URL_SAFE_NO_PAD.encode(bytes)));
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_browsers_word_decides_where_a_form_came_from() {
+        let table: &[(&[(&str, &str)], &str, bool)] = &[
+            (&[], "a.example", true),
+            (&[("sec-fetch-site", "same-origin")], "a.example", true),
+            (&[("sec-fetch-site", "none")], "a.example", true),
+            (&[("sec-fetch-site", "same-site")], "a.example", false),
+            (&[("sec-fetch-site", "cross-site")], "a.example", false),
+            (&[("sec-fetch-site", "")], "a.example", false),
+            (&[("origin", "https://a.example")], "a.example", true),
+            (&[("origin", "http://a.example")], "a.example", true),
+            (&[("origin", "https://A.Example")], "a.example", true),
+            (&[("origin", "https://a.example.")], "a.example", true),
+            (&[("origin", "https://a.example")], "a.example:443", true),
+            (&[("origin", "http://a.example")], "a.example:80", true),
+            (&[("origin", "http://localhost:8080")], "localhost:8080", true),
+            (&[("origin", "http://[::1]:8080")], "[::1]:8080", true),
+            (&[("origin", "http://[::1]")], "[::1]", true),
+            (&[("origin", "http://localhost:8081")], "localhost:8080", false),
+            (&[("origin", "http://localhost")], "localhost:8080", false),
+            (&[("origin", "https://b.example")], "a.example", false),
+            (&[("origin", "https://a.example.evil")], "a.example", false),
+            (&[("origin", "https://evil-a.example")], "a.example", false),
+            (&[("origin", "ftp://a.example")], "a.example", false),
+            (&[("origin", "a.example")], "a.example", false),
+            (&[("origin", "https://")], "", false),
+            (&[("origin", "null")], "a.example", false),
+            (&[("origin", "null"), ("sec-fetch-site", "none")], "a.example", false),
+            (&[("origin", "null"), ("sec-fetch-site", "same-origin")], "a.example", true),
+            (&[("origin", "https://b.example"), ("sec-fetch-site", "same-origin")], "a.example", false),
+            (&[("origin", "https://a.example"), ("sec-fetch-site", "cross-site")], "a.example", false),
+            (&[("origin", "https://a.example"), ("origin", "https://a.example")], "a.example", false),
+        ];
+        for (pairs, host, expected) in table {
+            assert_eq!(same_origin(&headers(pairs), host), *expected, "{pairs:?} on {host}");
+        }
+    }
+}
