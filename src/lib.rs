@@ -4,4 +4,5 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod pages;
 pub mod timers;
