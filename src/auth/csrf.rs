@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn the_browsers_word_decides_where_a_form_came_from() {
-        let table: &[(&[(&str, &str)], &str, bool)] = &[
+        type Case = (&'static [(&'static str, &'static str)], &'static str, bool);
+        let table: &[Case] = &[
             (&[], "a.example", true),
             (&[("sec-fetch-site", "same-origin")], "a.example", true),
             (&[("sec-fetch-site", "none")], "a.example", true),

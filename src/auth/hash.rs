@@ -123,7 +123,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// "correct horse", at the least cost bcrypt knows.
+    /// A quick bcrypt, at the least cost it knows; for tests only.
     pub(in crate::auth) fn bcrypt_of(password: &str) -> String {
         bcrypt::hash(password, 4).unwrap()
     }

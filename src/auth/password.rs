@@ -161,15 +161,14 @@ mod tests {
         let _its_place = Arc::clone(&hasher.places).acquire_owned().await.unwrap();
         let account = users.find("alice");
         let mut waiting = Box::pin(hasher.verify(&users, account.as_deref(), Zeroizing::new("apple".into())));
-        assert!(futures_poll(&mut waiting).is_none(), "the second waits");
+        assert!(poll_once(&mut waiting).is_none(), "the second waits");
         let refused = hasher.verify(&users, account.as_deref(), Zeroizing::new("apple".into())).await;
         assert_eq!(refused, Err(Busy));
         drop(at_work);
         assert_eq!(waiting.await, Ok(true));
     }
 
-    /// Polls once.
-    fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::Pin::new(future).poll(&mut context) {
             std::task::Poll::Ready(output) => Some(output),

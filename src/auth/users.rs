@@ -196,8 +196,12 @@ impl Users {
 
 fn read(file: &Path, parse: Parser) -> Result<Vec<schema::User>, Error> {
     let text = fs::read_to_string(file).map_err(|source| Error::Unreadable { file: file.to_path_buf(), source })?;
-    let name = file.display().to_string();
-    parse(&text, &name).map_err(|problem| Error::Broken { file: file.to_path_buf(), problem })
+    let broken = |problem| Error::Broken { file: file.to_path_buf(), problem };
+    // SECURITY: a file that is being rewritten in place is empty for a moment; that must not sign everybody out.
+    if text.trim().is_empty() {
+        return Err(broken("it is empty; write `[]` for no users".into()));
+    }
+    parse(&text, &file.display().to_string()).map_err(broken)
 }
 
 #[cfg(test)]
@@ -302,6 +306,9 @@ pub(super) mod tests {
         fs::write(&file, "?").unwrap();
         let broken = users.reload().unwrap_err().to_string();
         assert!(broken.contains(":1:1: unexpected"), "{broken}");
+        fs::write(&file, "\n").unwrap();
+        let empty = users.reload().unwrap_err().to_string();
+        assert!(empty.contains("it is empty"), "{empty}");
         assert!(users.active("alice"));
     }
 

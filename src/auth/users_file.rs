@@ -93,16 +93,19 @@ fn follow(users: &Users, file: &Path, signals: &Receiver<Signal>, on_change: &im
     let mut wait = Duration::ZERO;
     loop {
         match signals.recv_timeout(wait) {
-            Ok(Signal::Changed) if !settle(signals) => return,
             Ok(Signal::Changed) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
         wait = POLL;
-        let now = Some(Fingerprint::of(file));
-        if now != seen {
-            seen = now;
-            reload(users, on_change);
+        if seen == Some(Fingerprint::of(file)) {
+            continue;
         }
+        if !settle(signals) {
+            return;
+        }
+        // Taken before the reading: what is written during it differs, and is read next.
+        seen = Some(Fingerprint::of(file));
+        reload(users, on_change);
     }
 }
 
