@@ -148,12 +148,14 @@ impl Manager {
     /// # Errors
     /// When the store is unreachable or full: nothing has been promised to the browser then.
     pub async fn commit(&self, session: Session, visit: Visit<'_>) -> Result<Committed, Error> {
-        if session.contradictory && session.changes.is_empty() {
-            return Ok(Committed { set_cookie: self.cookie.delete(visit.https), clear_cookies: true });
+        if let Some(revoked) = &session.revoked {
+            self.delete(revoked, "revoked", visit).await?;
         }
         if session.changes.is_empty() {
             self.touch(&session, visit.now).await;
-            return Ok(Committed::default());
+            let dead = session.contradictory || session.revoked.is_some();
+            let set_cookie = dead.then(|| self.cookie.delete(visit.https)).flatten();
+            return Ok(Committed { set_cookie, clear_cookies: session.contradictory });
         }
         let set_cookie = match session.changes.contains(&Change::End) {
             true => self.end(&session, visit).await?,
@@ -235,11 +237,16 @@ impl Manager {
 
     async fn end(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
         if let Some(found) = &session.found {
-            self.store.delete(found.key).await?;
-            let user = found.entry.meta.user.as_deref();
-            tracing::info!(event = "signed_out", user, address = %visit.address, handle = %found.entry.meta.handle, "session ended");
+            self.delete(found, "signed_out", visit).await?;
         }
         Ok(self.cookie.delete(visit.https))
+    }
+
+    async fn delete(&self, found: &Found, event: &'static str, visit: Visit<'_>) -> Result<(), Error> {
+        self.store.delete(found.key).await?;
+        let meta = &found.entry.meta;
+        tracing::info!(event, user = meta.user.as_deref(), address = %visit.address, handle = %meta.handle, "session ended");
+        Ok(())
     }
 
     /// Creates the session under a new id; the one it replaces is deleted afterwards, never before.

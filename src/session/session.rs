@@ -17,6 +17,8 @@ use crate::store::{Entry, Handle, Key};
 #[derive(Debug, Default)]
 pub struct Session {
     pub(super) found: Option<Found>,
+    /// What `found` was before its account was found gone.
+    pub(super) revoked: Option<Found>,
     /// A session that begins with this request.
     pub(super) fresh: Option<Record>,
     pub(super) changes: Vec<Change>,
@@ -93,6 +95,11 @@ impl Session {
     /// Ends the session.
     pub fn end(&mut self) {
         self.changes.push(Change::End);
+    }
+
+    /// Ends the session because its account is gone: from here on the request is anonymous.
+    pub fn revoke(&mut self) {
+        self.revoked = self.found.take();
     }
 
     /// This request does not keep the session alive.

@@ -58,13 +58,19 @@ impl Writer {
         Ok(Self { queue: Some(queue), lost, thread: Some(thread) })
     }
 
-    /// The log of one worker.
+    /// The way to the writer, for one worker.
     #[must_use]
-    pub fn log(&self) -> AccessLog {
-        let Some(queue) = self.queue.clone() else { return AccessLog(None) };
-        let sink = Sink { buffer: RefCell::default(), queue, lost: Arc::clone(&self.lost) };
-        AccessLog(Some(Rc::new(sink)))
+    pub fn queue(&self) -> Queue {
+        Queue { pieces: self.queue.clone(), lost: Arc::clone(&self.lost) }
     }
+}
+
+/// Takes lines to the writer; may cross threads, as [`AccessLog`] may not.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// None once the writer has gone.
+    pieces: Option<SyncSender<Vec<u8>>>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Drop for Writer {
@@ -83,11 +89,16 @@ pub struct AccessLog(Option<Rc<Sink>>);
 #[derive(Debug)]
 struct Sink {
     buffer: RefCell<Vec<u8>>,
-    queue: SyncSender<Vec<u8>>,
-    lost: Arc<AtomicU64>,
+    queue: Queue,
 }
 
 impl AccessLog {
+    /// The log of one worker, which goes to `queue`.
+    #[must_use]
+    pub fn new(queue: Queue) -> Self {
+        Self(Some(Rc::new(Sink { buffer: RefCell::default(), queue })))
+    }
+
     /// Begins the line of a request; `None` when the log is off.
     #[must_use]
     pub fn begin(&self, now: Timestamp, method: &Method, host: &str, path: &str) -> Option<Record> {
@@ -125,8 +136,9 @@ impl Sink {
             return;
         }
         let lines = piece.iter().filter(|b| **b == b'\n').count() as u64;
-        if self.queue.try_send(piece).is_err() {
-            self.lost.fetch_add(lines, Ordering::Relaxed);
+        let taken = self.queue.pieces.as_ref().is_some_and(|pieces| pieces.try_send(piece).is_ok());
+        if !taken {
+            self.queue.lost.fetch_add(lines, Ordering::Relaxed);
         }
     }
 }
@@ -229,9 +241,8 @@ mod tests {
     use super::*;
 
     fn record(path: &str, user: &str) -> (Record, std::sync::mpsc::Receiver<Vec<u8>>) {
-        let (queue, lines) = sync_channel(1);
-        let sink = Sink { buffer: RefCell::default(), queue, lost: Arc::default() };
-        let log = AccessLog(Some(Rc::new(sink)));
+        let (pieces, lines) = sync_channel(1);
+        let log = AccessLog::new(Queue { pieces: Some(pieces), lost: Arc::default() });
         let mut record = log.begin(Timestamp(1_700_000_000_123), &Method::GET, "app.example", path).unwrap();
         record.user = Some(user.into());
         (record, lines)
