@@ -30,6 +30,7 @@ pub struct Config {
     /// Worker threads: `auto` is one per core.
     pub workers: Workers,
     /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed.
+    #[serde(deserialize_with = "values::networks")]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Path under which the gateway's own pages live.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::listener::Workers;
 use super::route::{Access, HeaderPreset, IdentityHeaders, Upstream};
 use super::session::Secure;
 use super::{Duration as Span, HostHeader};
@@ -363,6 +366,67 @@ impl JsonSchema for IdentityHeaders {
     }
 }
 
+const WORKERS_HINT: &str = "`auto` or a whole number from 1 to 1024";
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountOrAuto;
+        impl Visitor<'_> for CountOrAuto {
+            type Value = Workers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(WORKERS_HINT)
+            }
+
+            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Workers, E> {
+                match u16::try_from(count) {
+                    Ok(count @ 1..=1024) => Ok(Workers::Count(count)),
+                    _ => Err(E::custom(format!("expected {WORKERS_HINT}, found `{count}`"))),
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Workers, E> {
+                self.visit_i64(i64::try_from(count).unwrap_or(i64::MAX))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Workers, E> {
+                match word {
+                    "auto" => Ok(Workers::Auto),
+                    _ => Err(E::custom(format!("expected {WORKERS_HINT}, found `{word}`"))),
+                }
+            }
+        }
+        deserializer.deserialize_any(CountOrAuto)
+    }
+}
+
+/// A network, or one address that stands for itself.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Network(IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let hint = "expected a network such as 10.0.0.0/8 or an IP address";
+        network.map(Self).map_err(|_| format!("{hint}, found `{text}`"))
+    }
+}
+
+/// Reads `trusted_proxies`.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    Ok(Vec::<Network>::deserialize(deserializer)?.into_iter().map(|network| network.0).collect())
+}
+
+/// Reads `admin.address`.
+pub(super) fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let hint = "expected IP:PORT such as 127.0.0.1:9600, or null";
+    text.parse().map(Some).map_err(|_| de::Error::custom(format!("{hint}, found `{text}`")))
+}
+
 const SECURE_HINT: &str = "true, false or `auto`";
 
 impl<'de> Deserialize<'de> for Secure {
@@ -407,5 +471,39 @@ impl JsonSchema for Secure {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "enum": [true, false, "auto"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_printed_duration_reads_back_as_itself(millis in 0..=HUNDRED_YEARS_MS) {
+            let duration = Duration(std::time::Duration::from_millis(millis));
+            prop_assert_eq!(Duration::try_from(duration.to_string().as_str()), Ok(duration));
+        }
+
+        #[test]
+        fn a_printed_size_reads_back_as_itself(bytes: u64, shift in 0..40_u32) {
+            let size = Size(bytes >> shift << shift);
+            prop_assert_eq!(Size::try_from(size.to_string().as_str()), Ok(size));
+        }
+
+        #[test]
+        fn arbitrary_text_is_a_span_a_size_or_an_error(text in "[0-9]{0,22}[a-zA-Z]{0,4}|.{0,12}") {
+            let _ = (Duration::try_from(text.as_str()), Size::try_from(text.as_str()));
+        }
+    }
+
+    #[test]
+    fn spans_and_sizes_print_in_their_largest_whole_unit() {
+        assert_eq!(Duration::seconds(7200).to_string(), "2h");
+        assert_eq!(Duration::seconds(0).to_string(), "0s");
+        assert_eq!(Size::kib(64).to_string(), "64KiB");
+        assert_eq!(Size(0).to_string(), "0B");
     }
 }
