@@ -81,7 +81,7 @@ impl fmt::Display for Problems {
             write!(f, "{separator}{problem}")?;
         }
         if self.more > 0 {
-            write!(f, "\nand {} more", self.more)?;
+            write!(f, "\nand at least {} more", self.more)?;
         }
         Ok(())
     }
@@ -116,6 +116,11 @@ impl Report {
         self.problems.push(Problem::new(&self.file, mark, path, message));
     }
 
+    /// Counts a problem that there is no room to describe.
+    pub(super) fn count_only(&mut self) {
+        self.more += 1;
+    }
+
     /// Takes over the problems of another file.
     pub(super) fn append(&mut self, other: Problems) {
         self.more += other.more;
@@ -142,17 +147,14 @@ impl Report {
         self.problems.len() >= MAX_LISTED
     }
 
-    pub(super) fn into_result(mut self) -> Result<(), Problems> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        // Other files come after this one, each in the order of its lines.
-        let Self { file, problems, more, .. } = &mut self;
-        problems.sort_by(|a, b| {
-            let key = |p: &Problem| (p.file != *file, p.file.clone(), p.line, p.column);
+    /// All of them in the order of this file's lines, then those of other files; `None` if there are none.
+    pub(super) fn problems(&self) -> Option<Problems> {
+        let mut list = self.problems.clone();
+        list.sort_by(|a, b| {
+            let key = |problem: &'_ Problem| (problem.file != self.file, problem.line, problem.column);
             key(a).cmp(&key(b))
         });
-        Err(Problems { list: std::mem::take(problems), more: *more })
+        (!list.is_empty()).then_some(Problems { list, more: self.more })
     }
 }
 
@@ -198,9 +200,9 @@ mod tests {
     fn problems_beyond_fifty_are_counted_only() {
         let mut report = Report::new("a.yaml");
         (0..60).for_each(|i| report.add(Mark::START, &format!("k{i}"), "unknown"));
-        let problems = report.into_result().unwrap_err();
+        let problems = report.problems().unwrap();
         assert_eq!((problems.list.len(), problems.count()), (50, 60));
-        assert!(problems.to_string().ends_with("\nand 10 more"));
+        assert!(problems.to_string().ends_with("\nand at least 10 more"));
     }
 
     #[test]

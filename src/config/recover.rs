@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 
 use super::problem::{Report, shorten};
-use super::tree::{Kind, Node, Step};
+use super::tree::{Entry, Kind, Node, Step};
 use super::typed::{Cause, ReadError, Reader, one_of};
 
 /// A round reports at least one problem, so this is more than the report lists.
@@ -28,8 +28,13 @@ pub(super) fn read<T: DeserializeOwned>(tree: &mut Node, report: &mut Report) ->
             Cause::Message(message) => reject(tree, &way, &message, report),
             Cause::UnknownWord(word, known) => reject(tree, &way, &unknown_word(&word, known), report),
         }
-        if is_root || report.is_full() {
+        if is_root {
             return None;
+        }
+        if report.is_full() {
+            // One more look, to be able to say that the list is not complete.
+            let whole = T::deserialize(Reader::new(tree));
+            return whole.inspect_err(|_| report.count_only()).ok();
         }
     }
     None
@@ -47,19 +52,31 @@ fn reject_unknown_keys(tree: &mut Node, way: &[Step], known: &[&str], report: &m
     let Some(Kind::Map(entries)) = tree.at(way).map(|node| &mut node.kind) else { return };
     let prefix = if path.is_empty() { path } else { format!("{path}.") };
     entries.retain(|entry| {
-        let fits = known.contains(&entry.key.as_str());
-        if !fits && report.is_full() {
-            report.add(entry.mark, "", ""); // counted only
-        } else if !fits {
-            let guess = closest(&entry.key, known);
-            report.add(entry.mark, &format!("{prefix}{}", shorten(&entry.key)), unknown_key(&entry.key, guess, known));
-            if let Some(guess) = guess {
-                // "`url` is missing" would only repeat "did you mean `url`?".
-                report.settle(&format!("{prefix}{guess}"));
-            }
+        if known.contains(&entry.key.as_str()) {
+            return true;
         }
-        fits
+        if report.is_full() {
+            report.count_only();
+        } else {
+            report_unknown_key(entry, &prefix, known, report);
+        }
+        false
     });
+}
+
+fn report_unknown_key(entry: &Entry, prefix: &str, known: &[&str], report: &mut Report) {
+    // SECURITY: `{ password: $argon2id$v=19$m=1,t=2,p=1$SALT$HASH }` without quotes gives such keys.
+    if let Some((start, _)) = entry.key.split_once('=') {
+        let message = "not a key: inside `{ }` a comma ends a value; put the value before it in quotes";
+        report.add(entry.mark, &format!("{prefix}{}=…", shorten(start)), message);
+        return;
+    }
+    let guess = closest(&entry.key, known);
+    report.add(entry.mark, &format!("{prefix}{}", shorten(&entry.key)), unknown_key(&entry.key, guess, known));
+    if let Some(guess) = guess {
+        // "`url` is missing" would only repeat "did you mean `url`?".
+        report.settle(&format!("{prefix}{guess}"));
+    }
 }
 
 fn unknown_key(key: &str, guess: Option<&str>, known: &[&str]) -> String {
@@ -118,7 +135,7 @@ mod tests {
         let mut report = Report::new("a.yaml");
         let mut tree = yaml::read(text, &mut report).unwrap();
         let config = read(&mut tree, &mut report);
-        let problems = report.into_result().err();
+        let problems = report.problems();
         (config, problems.map(|all| all.to_string().lines().map(str::to_owned).collect()).unwrap_or_default())
     }
 
@@ -168,7 +185,8 @@ mod tests {
 
     #[test]
     fn plain_numbers_are_text_where_text_is_asked_for() {
-        let (config, problems) = read_config("login: { title: 2024, form: { users: [{ name: 0123, groups: [no, 1] }] } }");
+        let (config, problems) =
+            read_config("login: { title: 2024, form: { users: [{ name: 0123, groups: [no, 1] }] } }");
         let config = config.unwrap();
         let user = &config.login.form.unwrap().users[0];
         assert!(problems.is_empty());
@@ -187,7 +205,9 @@ mod tests {
     fn words_of_an_enum_are_listed() {
         assert_eq!(
             problems("session: { cookie: { same_site: Lax } }"),
-            ["a.yaml:1:33: session.cookie.same_site: expected `strict`, `lax` or `none`, found `Lax`; did you mean `lax`?"]
+            [
+                "a.yaml:1:33: session.cookie.same_site: expected `strict`, `lax` or `none`, found `Lax`; did you mean `lax`?"
+            ]
         );
         assert!(problems("workers: all")[0].ends_with("expected `auto` or a whole number from 1 to 1024, found `all`"));
         assert!(problems("workers: 0")[0].ends_with("expected `auto` or a whole number from 1 to 1024, found `0`"));
@@ -197,9 +217,10 @@ mod tests {
     #[test]
     fn addresses_and_networks_say_what_to_write() {
         assert!(problems("admin: { address: localhost }")[0].contains("expected IP:PORT such as 127.0.0.1:9600"));
-        assert!(problems("trusted_proxies: [10.0.0.0/8, lan]")[0].contains(
-            "trusted_proxies[1]: expected a network such as 10.0.0.0/8 or an IP address, found `lan`"
-        ));
+        assert!(
+            problems("trusted_proxies: [10.0.0.0/8, lan]")[0]
+                .contains("trusted_proxies[1]: expected a network such as 10.0.0.0/8 or an IP address, found `lan`")
+        );
         assert_eq!(read_config("trusted_proxies: [10.0.0.1]").0.unwrap().trusted_proxies[0].to_string(), "10.0.0.1/32");
     }
 
@@ -210,6 +231,7 @@ mod tests {
             "session: { keys: [{ hunter2: 1 }, [hunter2]] }",
             "login: { form: { users: [{ password: [hunter2] }, { passwort: hunter2 }] } }",
             "hunter2",
+            "login: { form: { users: [{ password: $argon2id$v=19$m=1,t=2,p=1$hunter2$hunter2 }] } }",
         ] {
             let problems = problems(text);
             assert!(!problems.is_empty() && !problems.concat().contains("hunter2"), "{problems:?}");
@@ -222,14 +244,14 @@ mod tests {
         let begun = Instant::now();
         let all = problems(&text);
         assert!(begun.elapsed() < Duration::from_secs(1), "took {:?}", begun.elapsed());
-        assert_eq!((all.len(), all[50].as_str()), (51, "and 9950 more"));
+        assert_eq!((all.len(), all[50].as_str()), (51, "and at least 9950 more"));
     }
 
     #[test]
     fn ten_thousand_broken_elements_end_within_a_second() {
         let text = format!("routes: [{}]", "5, ".repeat(10_000));
         let begun = Instant::now();
-        assert_eq!(problems(&text).len(), 50);
+        assert_eq!(problems(&text).last().unwrap(), "and at least 1 more");
         assert!(begun.elapsed() < Duration::from_secs(1), "took {:?}", begun.elapsed());
     }
 
