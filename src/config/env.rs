@@ -27,7 +27,7 @@ pub(super) fn substitute(tree: &mut Node, env: Environment<'_>, report: &mut Rep
     });
     for (steps, message) in &failed {
         let (mark, path) = tree.place(steps);
-        report.add(mark, &path, message);
+        report.reject(mark, &path, message);
     }
     // From the back, so that positions in a list stay true.
     failed.iter().rev().for_each(|(steps, _)| tree.remove(steps));

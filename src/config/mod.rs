@@ -179,3 +179,6 @@ fn resolve_paths(config: &mut Config, base: &Path) {
         files::anchor(path, base);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,7 @@ pub(super) struct Report {
     file: String,
     problems: Vec<Problem>,
     more: usize,
-    /// Keys a problem already speaks of, and keys a misspelt one probably meant.
+    /// Keys that could not be read, and keys a misspelt one probably meant.
     settled: Vec<String>,
 }
 
@@ -109,11 +109,15 @@ impl Report {
     /// Adds a problem, or only counts it once the list is long enough.
     pub(super) fn add(&mut self, mark: Mark, path: &str, message: impl Into<String>) {
         if self.is_full() {
-            self.more += 1;
-            return;
+            return self.count_only();
         }
-        self.settle(path);
         self.problems.push(Problem::new(&self.file, mark, path, message));
+    }
+
+    /// Adds a problem with something that could not be read, so that checks of it would mislead.
+    pub(super) fn reject(&mut self, mark: Mark, path: &str, message: impl Into<String>) {
+        self.settle(path);
+        self.add(mark, path, message);
     }
 
     /// Counts a problem that there is no room to describe.
@@ -138,7 +142,7 @@ impl Report {
         self.settled.push(path.to_owned());
     }
 
-    /// Whether something was already said of this key, of one above it or of one below it.
+    /// Whether reading failed at this key, of one above it or of one below it.
     pub(super) fn is_settled(&self, path: &str) -> bool {
         self.settled.iter().any(|settled| is_within(path, settled) || is_within(settled, path))
     }
@@ -208,7 +212,7 @@ mod tests {
     #[test]
     fn a_key_is_settled_by_a_problem_above_or_below_it() {
         let mut report = Report::new("a.yaml");
-        report.add(Mark::START, "routes[0].upstream", "x");
+        report.reject(Mark::START, "routes[0].upstream", "x");
         assert!(report.is_settled("routes[0].upstream.url"));
         assert!(report.is_settled("routes[0]"));
         assert!(!report.is_settled("routes[0].upstreams"));

@@ -42,7 +42,7 @@ pub(super) fn read<T: DeserializeOwned>(tree: &mut Node, report: &mut Report) ->
 
 fn reject(tree: &mut Node, way: &[Step], message: &str, report: &mut Report) {
     let (mark, path) = tree.place(way);
-    report.add(mark, &path, message);
+    report.reject(mark, &path, message);
     tree.remove(way);
 }
 
@@ -68,11 +68,11 @@ fn report_unknown_key(entry: &Entry, prefix: &str, known: &[&str], report: &mut 
     // SECURITY: `{ password: $argon2id$v=19$m=1,t=2,p=1$SALT$HASH }` without quotes gives such keys.
     if let Some((start, _)) = entry.key.split_once('=') {
         let message = "not a key: inside `{ }` a comma ends a value; put the value before it in quotes";
-        report.add(entry.mark, &format!("{prefix}{}=…", shorten(start)), message);
+        report.reject(entry.mark, &format!("{prefix}{}=…", shorten(start)), message);
         return;
     }
     let guess = closest(&entry.key, known);
-    report.add(entry.mark, &format!("{prefix}{}", shorten(&entry.key)), unknown_key(&entry.key, guess, known));
+    report.reject(entry.mark, &format!("{prefix}{}", shorten(&entry.key)), unknown_key(&entry.key, guess, known));
     if let Some(guess) = guess {
         // "`url` is missing" would only repeat "did you mean `url`?".
         report.settle(&format!("{prefix}{guess}"));

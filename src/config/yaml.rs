@@ -19,7 +19,7 @@ const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Reads `text`; `None` when it is unreadable as a whole. An empty document is a null.
 pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
-    let mut builder = Builder::new(report);
+    let mut builder = Builder::new(text, report);
     let mut parser = Parser::new_from_str(text);
     match builder.consume(&mut parser) {
         Ok(()) => Some(builder.root.unwrap_or_else(|| scalar(Mark::START, "", true))),
@@ -43,6 +43,7 @@ struct PendingKey {
 }
 
 struct Builder<'r> {
+    text: &'r str,
     report: &'r mut Report,
     stack: Vec<Frame>,
     root: Option<Node>,
@@ -52,8 +53,8 @@ struct Builder<'r> {
 }
 
 impl<'r> Builder<'r> {
-    fn new(report: &'r mut Report) -> Self {
-        Self { report, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, bytes: 0 }
+    fn new(text: &'r str, report: &'r mut Report) -> Self {
+        Self { text, report, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, bytes: 0 }
     }
 
     fn consume(&mut self, parser: &mut Parser<'_, StrInput<'_>>) -> Result<(), Stop> {
@@ -120,7 +121,7 @@ impl<'r> Builder<'r> {
         *key = Some(PendingKey { text: text.to_owned(), mark, keep: complaint.is_none() });
         if let Some(message) = complaint {
             let path = self.path();
-            self.report.add(mark, &path, message);
+            self.report.reject(mark, &path, message);
         }
         Ok(())
     }
@@ -201,21 +202,26 @@ impl<'r> Builder<'r> {
     fn refuse_tag(&mut self, tagged: bool, mark: Mark) {
         if tagged {
             let path = self.path();
-            self.report.add(mark, &path, "tags such as `!!str` are not supported; remove it");
+            self.report.reject(mark, &path, "tags such as `!!str` are not supported; remove it");
         }
     }
 
     fn syntax_error(&mut self, error: &ScanError) -> Stop {
+        let mark = place(error.marker());
+        let line = self.text.lines().nth(mark.line - 1).unwrap_or_default();
         let message = match error.info() {
             "recursion limit exceeded" => too_deep(),
+            info if line.contains("${") => {
+                format!("not valid YAML: {info}; inside `{{ }}` and `[ ]`, put `${{NAME}}` in quotes")
+            }
             info => format!("not valid YAML: {info}"),
         };
-        self.stop(place(error.marker()), &message)
+        self.stop(mark, &message)
     }
 
     fn stop(&mut self, mark: Mark, message: &str) -> Stop {
         let path = self.path();
-        self.report.add(mark, &path, message);
+        self.report.reject(mark, &path, message);
         Stop
     }
 

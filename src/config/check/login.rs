@@ -131,6 +131,12 @@ mod tests {
     }
 
     #[test]
+    fn one_problem_of_a_user_does_not_hide_another() {
+        let all = problems(&format!("login: {{ form: {{ users: [{{ email: \"\\e\" }}] }} }}\n{PUBLIC}"));
+        assert_eq!(all.len(), 3, "{all:?}");
+    }
+
+    #[test]
     fn regulation_title_and_templates_are_checked() {
         each_is_refused(&[
             ("login: { regulation: { ban_time: 0s } }", "login.regulation.ban_time: must be more than 0"),

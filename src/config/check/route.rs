@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Checks;
 use super::identity;
-use super::syntax::{covers, is_authority, is_host_name, is_normal_path};
+use super::syntax::{covers, is_authority, is_bracketed_ipv6, is_host_name, is_normal_path};
 use crate::config::schema::{Access, Config, HostHeader, Route, Upstream};
 
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
@@ -37,9 +37,7 @@ fn check_match(route: &Route, key: &str, config: &Config, checks: &mut Checks<'_
             checks.problem(format!("{key}.host"), "leave the host out (null) to match any");
         } else if !host.is_ascii() {
             checks.problem(format!("{key}.host"), "write an international name in its `xn--` form");
-        } else if !is_host_name(name)
-            && !(name == host && host.starts_with('[') && is_authority(host) && host.ends_with(']'))
-        {
+        } else if !is_host_name(name) && !is_bracketed_ipv6(host) {
             let message = "expected a host name such as wiki.example.com or *.example.com, without port or path";
             checks.problem(format!("{key}.host"), message);
         }

@@ -8,6 +8,7 @@ mod listener;
 mod login;
 mod route;
 mod session;
+mod shapes;
 mod values;
 
 pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls, Workers};
