@@ -141,6 +141,7 @@ pub struct Guard {
     heads: u64,
     line_limit: usize,
     verdict: Option<Violation>,
+    in_body: bool,
 }
 
 impl Guard {
@@ -154,6 +155,7 @@ impl Guard {
             heads: 0,
             line_limit,
             verdict: None,
+            in_body: false,
         }
     }
 
@@ -183,6 +185,12 @@ impl Guard {
         self.verdict
     }
 
+    /// Whether the violation lies in a head: then hyper still has to answer it.
+    #[must_use]
+    pub fn refused_in_head(&self) -> bool {
+        self.verdict.is_some() && !self.in_body
+    }
+
     /// Where the bytes seen so far end.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -203,6 +211,7 @@ impl Guard {
 
     fn refuse(&mut self, why: Violation) -> bool {
         let first = self.verdict.is_none();
+        self.in_body |= first && self.phase() == Phase::Body;
         self.verdict.get_or_insert(why);
         self.state = State::Refused;
         first

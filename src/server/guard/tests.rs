@@ -47,7 +47,8 @@ fn a_request_has_one_length_or_none() {
     assert_eq!(with_field("Transfer-Encoding: chunked\r\nContent-Length: 3"), Some(Violation::BothLengths));
     assert_eq!(with_field("Content-Length: 3\r\nContent-Length: 3"), Some(Violation::RepeatedContentLength));
     assert_eq!(with_field("Content-Length: 3, 3"), Some(Violation::ContentLength));
-    for value in [",chunked", "gzip, chunked", "chunked, chunked", "identity", "chunked\r\nTransfer-Encoding: chunked"] {
+    for value in [",chunked", "gzip, chunked", "chunked, chunked", "identity", "chunked\r\nTransfer-Encoding: chunked"]
+    {
         assert_eq!(with_field(&format!("Transfer-Encoding: {value}")), Some(Violation::TransferEncoding), "{value:?}");
     }
     let old = verdict("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -95,7 +96,19 @@ fn fields_are_name_colon_value_on_one_line() {
 fn chunks_are_sized_in_hex_and_end_in_crlf() {
     let body = |body: &str| verdict(&format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
     assert_eq!(body("1 \r\na\r\n2;x=\"y\"\r\nbc\r\n0\r\nT: u\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), None);
-    for wrong in ["0x1\r\n", "+1\r\n", "0_1\r\n", " 1\r\n", "\r\n", "1\ra", "1\n", "1\r\naX", "1\r\na\n", "00000000000000001\r\n", "0\r\nT: u\rX"] {
+    for wrong in [
+        "0x1\r\n",
+        "+1\r\n",
+        "0_1\r\n",
+        " 1\r\n",
+        "\r\n",
+        "1\ra",
+        "1\n",
+        "1\r\naX",
+        "1\r\na\n",
+        "00000000000000001\r\n",
+        "0\r\nT: u\rX",
+    ] {
         assert!(body(wrong).is_some(), "{wrong:?}");
     }
     assert_eq!(body("1;x\na\r\n"), Some(Violation::BareLf));
@@ -134,7 +147,8 @@ fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     let plain = prop::collection::vec(any::<u8>(), 0..200)
         .prop_map(|body| (format!("cOntent-Length: {}\r\n", body.len()), body));
     let chunk = prop::collection::vec(any::<u8>(), 1..50);
-    let chunked = (prop::collection::vec((chunk, "(;[a-z]{1,5}(=[a-z]{1,5})?)?"), 0..4), prop::collection::vec(field(), 0..3));
+    let chunked =
+        (prop::collection::vec((chunk, "(;[a-z]{1,5}(=[a-z]{1,5})?)?"), 0..4), prop::collection::vec(field(), 0..3));
     let chunked = chunked.prop_map(|(chunks, trailers)| {
         let mut body = Vec::new();
         for (data, extension) in chunks {

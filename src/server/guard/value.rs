@@ -112,7 +112,9 @@ mod tests {
     #[test]
     fn only_chunked_is_a_transfer_coding() {
         assert_eq!(coding(" ChUnKeD \t"), Ok(true));
-        for text in ["", ",chunked", "gzip, chunked", "chunked, chunked", "xchunked", "\"chunked\"", "\x0bchunked", "chunk ed"] {
+        for text in
+            ["", ",chunked", "gzip, chunked", "chunked, chunked", "xchunked", "\"chunked\"", "\x0bchunked", "chunk ed"]
+        {
             assert!(coding(text).is_err(), "{text:?}");
         }
     }
