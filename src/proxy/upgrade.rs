@@ -1,0 +1,143 @@
+//! The WebSocket opening handshake (RFC 6455 §4), checked on both sides before a byte is tunnelled.
+//!
+//! `pipeline` asks [`Handshake::parse`] before it strips hop-by-hop headers, and then calls
+//! [`forward_upgrade`]. Origin and session are its business; no other protocol is upgraded to.
+
+use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use tokio::task::spawn_local;
+
+use super::forward::{deliver, exchange};
+use super::pool::Lease;
+use super::request::{self, Upload};
+use super::{Error, Pools, Upstream, UpstreamBody, connect, response, tunnel};
+use crate::http::body::BodyError;
+
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
+
+/// A valid request to open a WebSocket, and the answer that proves the app understood it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    accept: String,
+}
+
+/// Why a request that asks for a WebSocket is refused. The client's fault: 400, or 426 for the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadHandshake {
+    /// Answer 426 with `Sec-WebSocket-Version: 13`.
+    #[error("Sec-WebSocket-Version is not 13")]
+    Version,
+    /// Not exactly one key of 16 bytes in base64.
+    #[error("Sec-WebSocket-Key is missing or malformed")]
+    Key,
+    /// A body would be read as WebSocket frames.
+    #[error("a WebSocket handshake has no body")]
+    Body,
+}
+
+impl Handshake {
+    /// Reads a request before its hop-by-hop headers are stripped. `None`: it does not ask for a WebSocket,
+    /// and any `Upgrade` it has is ignored.
+    pub fn parse<B: Body>(request: &Request<B>) -> Option<Result<Self, BadHandshake>> {
+        let headers = request.headers();
+        let asked = request.method() == Method::GET
+            && request.version() == Version::HTTP_11
+            && lists(headers, header::CONNECTION, b"upgrade")
+            && lists(headers, header::UPGRADE, b"websocket");
+        asked.then(|| Self::check(headers, request.body().is_end_stream()))
+    }
+
+    fn check(headers: &HeaderMap, empty_body: bool) -> Result<Self, BadHandshake> {
+        if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+            return Err(BadHandshake::Version);
+        }
+        let key = only(headers, &header::SEC_WEBSOCKET_KEY).ok_or(BadHandshake::Key)?;
+        if !STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
+            return Err(BadHandshake::Key);
+        }
+        if !empty_body {
+            return Err(BadHandshake::Body);
+        }
+        let mut hash = digest::Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        hash.update(key);
+        hash.update(GUID.as_bytes());
+        Ok(Self { accept: STANDARD.encode(hash.finish()) })
+    }
+
+    /// Whether a 101 is the answer to this handshake and to no other.
+    fn accepts(&self, headers: &HeaderMap) -> bool {
+        lists(headers, header::CONNECTION, b"upgrade")
+            && only(headers, &header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
+            && only(headers, &header::SEC_WEBSOCKET_ACCEPT) == Some(self.accept.as_bytes())
+    }
+}
+
+/// Whether one of the comma-separated tokens in all lines of `name` is `token`.
+fn lists(headers: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
+    let lines = headers.get_all(name).into_iter();
+    let mut tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// The value of a header that stands there exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none()).map(HeaderValue::as_bytes)
+}
+
+/// Sends a WebSocket handshake to `upstream` on a connection of its own.
+///
+/// When the app answers 101, the returned response is the 101 for the client, and a task on this worker
+/// joins both sides once hyper has sent it. Any other answer is a response like any other. The request
+/// still has hyper's extensions from the server side.
+///
+/// # Errors
+/// [`Error`]; a 101 that does not fit the handshake is [`Error::BadResponse`].
+// The permit of `policy` becomes the first argument once it exists.
+pub async fn forward_upgrade<B>(
+    pools: &Pools<B>,
+    upstream: &Upstream,
+    handshake: Handshake,
+    mut request: Request<B>,
+) -> Result<Response<UpstreamBody<B>>, Error>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+{
+    let client = hyper::upgrade::on(&mut request);
+    request::frame(&mut request);
+    request.headers_mut().insert(header::CONNECTION, UPGRADE);
+    request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
+
+    let timers = pools.timers();
+    let (connection, released) = connect::open_for_upgrade(timers, upstream).await?;
+    let mut lease = Lease::single(connection);
+    let wire = lease.wire();
+    let request = request.map(|body| Upload::new(body, wire));
+    let answer = exchange(timers, upstream, &mut lease, request).await.into_result()?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return deliver(timers, upstream, lease, answer);
+    }
+
+    let (mut head, body) = answer.into_parts();
+    response::check(&head, true).map_err(Error::BadResponse)?;
+    // SECURITY: a cache or a confused app may say 101 to anything; only the hash shows it means us.
+    if !handshake.accepts(&head.headers) {
+        return Err(Error::BadResponse("a 101 that does not answer the WebSocket handshake"));
+    }
+    response::clean(&mut head);
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.remove(header::TRAILER);
+    head.headers.insert(header::CONNECTION, UPGRADE);
+    head.headers.insert(header::UPGRADE, WEBSOCKET);
+    head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    lease.detach();
+    spawn_local(tunnel::run(client, released, upstream.idle_timeout, timers.clone()));
+    Ok(Response::from_parts(head, UpstreamBody::new(body, None, None, upstream.idle_timeout, timers)))
+}
