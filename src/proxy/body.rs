@@ -119,3 +119,73 @@ impl<B> Body for UpstreamBody<B> {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{App, Step, get, run, send, text};
+    use super::super::{Pools, forward};
+    use super::*;
+
+    /// Reads a whole body from an app that follows `script` after the request.
+    fn read(script: &[Step], check: impl FnOnce(Result<String, Interrupted>) + 'static) {
+        let script = [&[Step::Request], script].concat();
+        run(|pools: Pools<_>| async move {
+            let app = App::start([script]).await;
+            let response = forward(&pools, &app.upstream(["5s", "5s", "150ms"]), get()).await.unwrap();
+            check(text(response).await);
+            assert_eq!(pools.pool(&app.patient()).idle_count(), 0);
+        });
+    }
+
+    #[test]
+    fn a_body_cut_short_is_an_error_whatever_its_framing() {
+        for start in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n0\r\n",
+        ] {
+            read(&[send(start)], |body| assert!(matches!(body, Err(Interrupted::Broken(_))), "{body:?}"));
+        }
+    }
+
+    #[test]
+    fn a_reset_is_not_the_end_of_a_body_without_length() {
+        let start = "HTTP/1.1 200 OK\r\n\r\nshort";
+        read(&[send(start)], |body| assert_eq!(body.unwrap(), "short"));
+        read(&[send(start), Step::Reset], |body| assert!(matches!(body, Err(Interrupted::Broken(_))), "{body:?}"));
+    }
+
+    #[test]
+    fn broken_chunks_are_an_error() {
+        for chunk in ["0x1\r\na\r\n", "+1\r\na\r\n", "\r\n", "1\na\r\n", "1\r\naXX0\r\n\r\n", "1ffffffffffffffff\r\na"]
+        {
+            let text = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+            let script = [send(text), Step::Closed];
+            read(&script, move |body| assert!(matches!(body, Err(Interrupted::Broken(_))), "{chunk:?}: {body:?}"));
+        }
+    }
+
+    #[test]
+    fn silence_in_the_middle_is_an_error_and_closes_the_connection() {
+        let start = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort";
+        read(&[send(start), Step::Closed], |body| assert!(matches!(body, Err(Interrupted::Silent)), "{body:?}"));
+    }
+
+    #[test]
+    fn announced_trailers_follow_the_body_and_never_become_headers() {
+        run(|pools: Pools<_>| async move {
+            let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\n\r\n\
+                           2\r\nhi\r\n0\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\nX-Other: 1\r\n\r\n";
+            let app = App::start([vec![Step::Request, send(chunked), Step::Closed]]).await;
+            let upstream = app.patient();
+            let response = forward(&pools, &upstream, get()).await.unwrap();
+            assert_eq!(response.headers().len(), 1);
+            assert_eq!(response.headers()["trailer"], "x-sum");
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+            let trailers = body.trailers().unwrap();
+            assert_eq!((trailers.len(), &trailers["x-sum"]), (1, &"7".parse().unwrap()));
+            assert_eq!(pools.pool(&upstream).idle_count(), 1);
+        });
+    }
+}

@@ -173,10 +173,10 @@ impl<B> Lease<B> {
         // SECURITY: a request body not read to its end, or bytes after the response, would be taken
         // for the next request or response. hyper is ready only once both sides are at rest.
         let reusable = self.keep_seconds > 0 && connection.wire.is_clean() && connection.sender.is_ready();
-        if let Some(pool) = self.pool.take().filter(|_| reusable) {
-            if let Some(connection) = self.connection.take() {
-                pool.put(connection, self.keep_seconds);
-            }
+        if let Some(pool) = self.pool.take().filter(|_| reusable)
+            && let Some(connection) = self.connection.take()
+        {
+            pool.put(connection, self.keep_seconds);
         }
     }
 
@@ -192,5 +192,78 @@ impl<B> Drop for Lease<B> {
             // Not left to hyper: it would first wait until the app has taken all that is written.
             connection.driver.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forward;
+    use super::super::scripted::{App, Step, TestBody, get, ok, run, send, text};
+    use super::*;
+
+    /// Fetches through the gateway's side and leaves the connection as the response left it.
+    async fn fetch(pools: &Pools<TestBody>, upstream: &Upstream) -> String {
+        text(forward(pools, upstream, get()).await.unwrap()).await.unwrap()
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_a_second_before_the_app_would_do_it() {
+        run(|pools| async move {
+            let answer = "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nhi";
+            let app = App::start([vec![Step::Request, send(answer), Step::Closed]]).await;
+            let upstream = app.patient();
+            fetch(&pools, &upstream).await;
+            (0..3).for_each(|_| pools.sweep());
+            assert_eq!(pools.pool(&upstream).idle_count(), 1);
+            pools.sweep();
+            assert_eq!(pools.pool(&upstream).idle_count(), 0);
+            assert_eq!(app.saw(2).await[1], "1: closed");
+        });
+    }
+
+    #[test]
+    fn a_connection_the_app_closed_is_swept_and_not_used_again() {
+        run(|pools| async move {
+            let first = vec![Step::Request, ok("1"), Step::Bytes(0)];
+            let app = App::start([first, vec![Step::Request, ok("2"), Step::Closed]]).await;
+            let upstream = app.patient();
+            fetch(&pools, &upstream).await;
+            app.saw(2).await;
+            assert_eq!(fetch(&pools, &upstream).await, "2");
+            pools.sweep();
+            assert_eq!(pools.pool(&upstream).idle_count(), 1);
+        });
+    }
+
+    #[test]
+    fn the_connection_used_last_is_used_next() {
+        run(|pools| async move {
+            let held = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n";
+            let first = vec![Step::Request, send(held), send("1"), Step::Closed];
+            let second = vec![Step::Request, send(held), send("2"), Step::Request, ok("again on 2"), Step::Closed];
+            let app = App::start([first, second]).await;
+            let upstream = app.patient();
+            let one = forward(&pools, &upstream, get()).await.unwrap();
+            let two = forward(&pools, &upstream, get()).await.unwrap();
+            assert_eq!((text(one).await.unwrap(), text(two).await.unwrap()), ("1".into(), "2".into()));
+            assert_eq!(pools.pool(&upstream).idle_count(), 2);
+            assert_eq!(fetch(&pools, &upstream).await, "again on 2");
+        });
+    }
+
+    #[test]
+    fn no_more_than_the_cap_are_kept() {
+        run(|pools| async move {
+            let app = App::start(vec![vec![Step::Request, ok("x"), Step::Closed]; MAX_IDLE + 1]).await;
+            let upstream = app.patient();
+            let mut open = Vec::new();
+            for _ in 0..=MAX_IDLE {
+                open.push(forward(&pools, &upstream, get()).await.unwrap());
+            }
+            for response in open {
+                text(response).await.unwrap();
+            }
+            assert_eq!(pools.pool(&upstream).idle_count(), MAX_IDLE);
+        });
     }
 }

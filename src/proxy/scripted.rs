@@ -39,8 +39,6 @@ pub(super) enum Step {
     Closed,
     /// Closes with RST.
     Reset,
-    /// Shuts down writing only.
-    Finish,
 }
 
 pub(super) fn send(text: impl Into<String>) -> Step {
@@ -130,10 +128,6 @@ async fn play(mut stream: TcpStream, script: Vec<Step>, number: usize, record: R
             Step::Reset => {
                 stream.set_zero_linger().unwrap();
                 return;
-            }
-            Step::Finish => {
-                stream.shutdown().await.unwrap();
-                continue;
             }
         };
         record.add(format!("{number}: {}", seen.as_deref().unwrap_or("eof")));

@@ -109,7 +109,8 @@ fn parse(url: &str) -> Result<Uri, ConfigError> {
     }
     // `Uri` takes any text after the colon; a port that is no number must not become port 80.
     let after_host = authority.as_str().rsplit(']').next().and_then(|rest| rest.split_once(':'));
-    if authority.host().is_empty() || (after_host.is_some() && !uri.port_u16().is_some_and(|port| port > 0)) {
+    let bad_port = after_host.is_some() && uri.port_u16().is_none_or(|port| port == 0);
+    if authority.host().is_empty() || bad_port {
         return Err(ConfigError::Malformed(url.into()));
     }
     if uri.path() != "/" || uri.query().is_some() || url.contains(['@', '#']) {
