@@ -164,6 +164,8 @@ fn repeatable<B>(
 mod tests {
     use http_body::Frame;
     use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::super::scripted::{App, Step, TestBody, get, ok, request, run, send, text};
     use super::*;
@@ -293,6 +295,36 @@ mod tests {
             let answer = forward(&pools, &upstream, request("POST", TestBody::sized("a=b"))).await.unwrap();
             assert_eq!(text(answer).await.unwrap(), "2");
             assert!(app.saw(2).await[1].ends_with("a=b"));
+        });
+    }
+
+    #[test]
+    fn a_post_that_was_not_written_at_all_is_sent_on_a_new_connection() {
+        run(|pools| async move {
+            let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = Some(format!("http://{}", app.local_addr().unwrap()));
+            let upstream = Upstream::from_config(0, &schema::Upstream { url, ..Default::default() }).unwrap();
+            let (first, mut stream) = tokio::join!(forward(&pools, &upstream, get()), async {
+                let mut stream = app.accept().await.unwrap().0;
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                stream
+            });
+            assert_eq!(first.unwrap().status(), 204);
+            // Closed in the same turn of the event loop in which the next client speaks: hyper has not
+            // looked yet, the pool hands the connection out, and gets the request back.
+            let mut client = TcpStream::connect(app.local_addr().unwrap()).await.unwrap();
+            let mut speaker = app.accept().await.unwrap().0;
+            stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+            drop(stream);
+            speaker.write_all(b"x").await.unwrap();
+            client.read_u8().await.unwrap();
+            let post = forward(&pools, &upstream, request("POST", TestBody::sized("a=b")));
+            let (second, _stream) = tokio::join!(post, async {
+                let mut stream = app.accept().await.unwrap().0;
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                stream
+            });
+            assert_eq!(second.unwrap().status(), 204);
         });
     }
 

@@ -133,3 +133,69 @@ impl Write for Io {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use hyper::rt::ReadBuf as HyperReadBuf;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::super::Pools;
+    use super::super::scripted::{TestBody, run};
+    use super::*;
+
+    /// Our socket, and the app's end of it.
+    async fn pair() -> (Io, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Io::new(ours, Rc::default()), listener.accept().await.unwrap().0)
+    }
+
+    async fn read(io: &mut Io) -> io::Result<String> {
+        let mut bytes = [0; 64];
+        let mut buffer = HyperReadBuf::new(&mut bytes);
+        poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, buffer.unfilled())).await?;
+        Ok(String::from_utf8(buffer.filled().to_vec()).unwrap())
+    }
+
+    async fn write(io: &mut Io, bytes: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, bytes)).await
+    }
+
+    #[test]
+    fn an_answer_can_be_read_after_the_app_reset_what_we_send() {
+        run(|_: Pools<TestBody>| async move {
+            let (mut io, mut app) = pair().await;
+            io.wire.begin(false);
+            write(&mut io, b"POST / HTTP/1.1").await.unwrap();
+            app.readable().await.unwrap();
+            app.write_all(b"HTTP/1.1 413 No").await.unwrap();
+            // With our bytes unread, closing sends RST.
+            drop(app);
+            while !io.wire.is_deaf() {
+                assert_eq!(write(&mut io, b"more").await.unwrap(), 4);
+            }
+            let slices = [IoSlice::new(b"one"), IoSlice::new(b"more")];
+            assert_eq!(poll_fn(|cx| Pin::new(&mut io).poll_write_vectored(cx, &slices)).await.unwrap(), 7);
+            assert!(!io.wire.is_clean());
+            assert_eq!(read(&mut io).await.unwrap(), "HTTP/1.1 413 No");
+        });
+    }
+
+    #[test]
+    fn only_the_head_is_scanned() {
+        run(|_: Pools<TestBody>| async move {
+            let (mut io, mut app) = pair().await;
+            io.wire.begin(true);
+            app.write_all(b"HTTP/1.1 200 OK\r\n\r\na\n").await.unwrap();
+            assert_eq!(read(&mut io).await.unwrap(), "HTTP/1.1 200 OK\r\n\r\na\n");
+            app.write_all(b"b\nc").await.unwrap();
+            assert_eq!(read(&mut io).await.unwrap(), "b\nc");
+            io.wire.begin(true);
+            app.write_all(b"HTTP/1.1 200 OK\n").await.unwrap();
+            assert_eq!(read(&mut io).await.unwrap_err().kind(), ErrorKind::InvalidData);
+        });
+    }
+}

@@ -3,6 +3,7 @@
 //! `gateway` builds these once per configuration; every worker reads the same one. Connections to it live
 //! in `pool`, per worker.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use http::Uri;
@@ -61,7 +62,7 @@ impl Upstream {
     pub fn from_config(id: usize, config: &schema::Upstream) -> Result<Self, ConfigError> {
         let url = config.url.as_deref().ok_or(ConfigError::Missing)?;
         let uri = parse(url)?;
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let host = bare_host(&uri).ok_or_else(|| ConfigError::Malformed(url.into()))?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let authority = HeaderValue::from_str(authority).map_err(|_| ConfigError::Malformed(url.into()))?;
         Ok(Self {
@@ -110,13 +111,22 @@ fn parse(url: &str) -> Result<Uri, ConfigError> {
     // `Uri` takes any text after the colon; a port that is no number must not become port 80.
     let after_host = authority.as_str().rsplit(']').next().and_then(|rest| rest.split_once(':'));
     let bad_port = after_host.is_some() && uri.port_u16().is_none_or(|port| port == 0);
-    if authority.host().is_empty() || bad_port {
+    if bad_port {
         return Err(ConfigError::Malformed(url.into()));
     }
     if uri.path() != "/" || uri.query().is_some() || url.contains(['@', '#']) {
         return Err(ConfigError::NotOnlyHostAndPort(url.into()));
     }
     Ok(uri)
+}
+
+/// The name or address to connect to; in brackets only an IPv6 address may stand.
+fn bare_host(uri: &Uri) -> Option<&str> {
+    let host = uri.host().filter(|host| !host.is_empty())?;
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok().then_some(address),
+        None => Some(host),
+    }
 }
 
 impl HostPolicy {
@@ -167,6 +177,9 @@ mod tests {
             ("http://wiki:0", "not a URL"),
             ("http://wiki:99999", "not a URL"),
             ("http://", "not a URL"),
+            ("http://:80", "not a URL"),
+            ("http://[]", "not a URL"),
+            ("http://[wiki]", "not a URL"),
         ] {
             let message = upstream(url, "preserve").map(|_| ()).unwrap_err().to_string();
             assert!(message.contains(fragment), "{url}: {message}");
