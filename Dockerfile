@@ -22,9 +22,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin cloakroom \
     && cp target/release/cloakroom /usr/local/bin/cloakroom
 # Line tables go, function names stay: a backtrace remains readable.
-RUN strip --strip-debug /usr/local/bin/cloakroom
-# The last stage has no shell to make a directory with.
-RUN mkdir -p /var/lib/cloakroom
+# The data directory is made here because the last stage has no shell to make it with.
+RUN strip --strip-debug /usr/local/bin/cloakroom \
+    && mkdir -p /var/lib/cloakroom
 
 # No shell, no package manager: the C library, libgcc, CA certificates, and the user nonroot (65532).
 FROM gcr.io/distroless/cc-debian12:nonroot
