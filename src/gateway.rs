@@ -86,8 +86,12 @@ impl Gateway {
     /// # Errors
     /// See [`BuildError`].
     pub fn build(config: &Config, keyring: Keyring) -> Result<Self, BuildError> {
-        let routes: Vec<Route> =
-            config.routes.iter().enumerate().map(|(id, route)| Route::from_config(id, route)).collect::<Result<_, _>>()?;
+        let routes: Vec<Route> = config
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(id, route)| Route::from_config(id, route))
+            .collect::<Result<_, _>>()?;
         let hosts = || config.routes.iter().filter_map(|route| route.host.as_deref());
         let places = config.routes.iter().map(|route| (route.host.as_deref(), route.path.as_deref().unwrap_or("/")));
         Ok(Self {
@@ -106,7 +110,8 @@ impl Gateway {
 
 impl Route {
     fn from_config(id: usize, route: &schema::Route) -> Result<Self, BuildError> {
-        let default_name = || format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path.as_deref().unwrap_or("/"));
+        let default_name =
+            || format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path.as_deref().unwrap_or("/"));
         let upstream = Upstream::from_config(id, &route.upstream);
         let identity = Injector::from_config(&route.identity.headers);
         Ok(Self {

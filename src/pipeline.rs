@@ -111,12 +111,8 @@ async fn serve(
 
     let route = settled.route(gateway).map(|route| &*route.name);
     let mut response = answer.unwrap_or_else(|reject| refuse(gateway, &reject, reader, route));
-    let visit = Visit {
-        now: settled.now,
-        address: settled.client.address,
-        agent: agent.as_ref(),
-        https: settled.client.https,
-    };
+    let visit =
+        Visit { now: settled.now, address: settled.client.address, agent: agent.as_ref(), https: settled.client.https };
     let committed = gateway.sessions.commit(session, visit).await?;
     announce(&mut response, committed);
     Ok(response)
@@ -197,7 +193,8 @@ fn challenge(gateway: &Gateway, parts: &Parts, reader: Reader) -> Response<Body>
     let page = match reader {
         Reader::Person => respond::redirect(StatusCode::FOUND, &auth::login_url(&gateway.prefix, here)),
         Reader::Program => {
-            let body = serde_json::json!({ "error": "login_required", "login_url": auth::login_url(&gateway.prefix, None) });
+            let body =
+                serde_json::json!({ "error": "login_required", "login_url": auth::login_url(&gateway.prefix, None) });
             respond::json(StatusCode::UNAUTHORIZED, &body)
         }
     };

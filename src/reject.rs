@@ -151,7 +151,9 @@ impl Reject {
     fn headers(&self) -> Vec<(header::HeaderName, HeaderValue)> {
         let close = (header::CONNECTION, HeaderValue::from_static("close"));
         match self {
-            Self::Method => vec![(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")), close],
+            Self::Method => {
+                vec![(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")), close]
+            }
             Self::Own(endpoints::Error::Method(allow)) => vec![(header::ALLOW, HeaderValue::from_static(allow))],
             Self::Handshake(proxy::BadHandshake::Version) => {
                 vec![(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))]

@@ -54,7 +54,9 @@ async fn answer(
     let page = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/healthz") => respond::json(StatusCode::OK, &json!({ "status": "ok" })),
         (&Method::GET | &Method::HEAD, "/readyz") => readiness(gateway, shutdown).await,
-        (_, "/healthz" | "/readyz") => respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method_not_allowed" })),
+        (_, "/healthz" | "/readyz") => {
+            respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method_not_allowed" }))
+        }
         _ => respond::json(StatusCode::NOT_FOUND, &json!({ "error": "not_found" })),
     };
     Ok(page.map(Full::new))

@@ -86,5 +86,5 @@ pub fn login_url(prefix: &str, rd: Option<&str>) -> String {
 }
 
 fn parse_users(text: &str, file: &str) -> Result<Vec<schema::User>, String> {
-    crate::config::parse_users(text, file).map_err(|problems| problems.to_string())
+    crate::config::users::parse_users(text, file).map_err(|problems| problems.to_string())
 }

@@ -35,7 +35,8 @@ pub struct Demo {
 /// # Errors
 /// When an address cannot be listened on.
 pub fn start(listen: SocketAddr) -> anyhow::Result<Demo> {
-    let legacy = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("legacy-app").enable_all().build()?;
+    let legacy =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("legacy-app").enable_all().build()?;
     let listener = legacy.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).context("the demo's app")?;
     let behind = listener.local_addr()?;
     legacy.spawn(app::run(listener, FOOTER.into()));
@@ -52,7 +53,9 @@ impl Demo {
         let address = self.gateway.addresses().first().map(ToString::to_string).unwrap_or_default();
         let people: String = PEOPLE
             .iter()
-            .map(|(name, password, _, groups)| format!("    {name:<6} password {password:<14} groups {}\n", groups.join(", ")))
+            .map(|(name, password, _, groups)| {
+                format!("    {name:<6} password {password:<14} groups {}\n", groups.join(", "))
+            })
             .collect();
         format!(
             "\n  Cloakroom is at http://{address}/ in front of an app that knows nothing of sessions.\n\n\

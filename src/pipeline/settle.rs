@@ -114,7 +114,8 @@ fn contains_html(accept: &[u8]) -> bool {
 
 /// `100-continue` is answered when the body is first read, after all decisions; the app never sees it.
 fn check_expectation(headers: &mut HeaderMap) -> Result<(), Reject> {
-    let known = headers.get_all(header::EXPECT).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let known =
+        headers.get_all(header::EXPECT).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     headers.remove(header::EXPECT);
     if known { Ok(()) } else { Err(Reject::Expectation) }
 }
@@ -130,7 +131,9 @@ fn authority(parts: &Parts) -> Result<HeaderValue, Reject> {
         (None, Some(line)) => Ok(line.clone()),
         (None, None) => Err(Reject::Host),
         // SECURITY: two names in one request are two answers to "whose page is this" (RFC 9113 §8.3.1).
-        (Some(target), Some(line)) if parts.version == Version::HTTP_2 && target.as_str().as_bytes() != line.as_bytes() => {
+        (Some(target), Some(line))
+            if parts.version == Version::HTTP_2 && target.as_str().as_bytes() != line.as_bytes() =>
+        {
             Err(Reject::Host)
         }
         // In HTTP/1 the target wins over `Host`, which is written anew (RFC 9112 §3.2.2).

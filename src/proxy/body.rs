@@ -122,7 +122,7 @@ impl<B> Body for UpstreamBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{App, Step, get, run, send, text};
+    use super::super::scripted::{App, Step, anybody, get, run, send, text};
     use super::super::{Pools, forward};
     use super::*;
 
@@ -131,7 +131,7 @@ mod tests {
         let script = [&[Step::Request], script].concat();
         run(|pools: Pools<_>| async move {
             let app = App::start([script]).await;
-            let response = forward(&pools, &app.upstream(["5s", "5s", "150ms"]), get()).await.unwrap();
+            let response = forward(anybody(), &pools, &app.upstream(["5s", "5s", "150ms"]), get()).await.unwrap();
             check(text(response).await);
             assert_eq!(pools.pool(&app.patient()).idle_count(), 0);
         });
@@ -179,7 +179,7 @@ mod tests {
                            2\r\nhi\r\n0\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\nX-Other: 1\r\n\r\n";
             let app = App::start([vec![Step::Request, send(chunked), Step::Closed]]).await;
             let upstream = app.patient();
-            let response = forward(&pools, &upstream, get()).await.unwrap();
+            let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
             assert_eq!(response.headers().len(), 1);
             assert_eq!(response.headers()["trailer"], "x-sum");
             let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();

@@ -16,16 +16,17 @@ use super::request::{self, Head, Upload};
 use super::wire::Wire;
 use super::{Error, Pools, Upstream, UpstreamBody, connect, response, trailers};
 use crate::http::body::BodyError;
+use crate::policy::Permit;
 use crate::timers::Timers;
 
-/// Sends `request` to `upstream` and returns the head of its response, checked and cleaned; the body follows.
+/// Sends `request`, which the policy has permitted, to `upstream` and returns the head of its response, checked and cleaned; the body follows.
 ///
 /// The request is in origin form with its `Host` set; its framing is written here.
 ///
 /// # Errors
 /// [`Error`], and then nothing of a response has been passed on.
-// The permit of `policy` becomes the first argument once it exists.
 pub async fn forward<B>(
+    _permit: Permit<'_>,
     pools: &Pools<B>,
     upstream: &Upstream,
     mut request: Request<B>,
@@ -167,7 +168,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
-    use super::super::scripted::{App, Step, TestBody, get, ok, request, run, send, text};
+    use super::super::scripted::{App, Step, TestBody, anybody, get, ok, request, run, send, text};
     use super::*;
     use crate::config::schema;
 
@@ -180,7 +181,7 @@ mod tests {
             let app = App::start([[&script[..], &[Step::Request, ok("four"), Step::Closed]].concat()]).await;
             let upstream = app.patient();
             for body in ["one", "two", "", "four"] {
-                let response = forward(&pools, &upstream, get()).await.unwrap();
+                let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
                 assert_eq!(text(response).await.unwrap(), body);
             }
             assert!(app.saw(4).await.iter().all(|seen| seen.starts_with("1: GET /page?x=1 HTTP/1.1\r\n")));
@@ -194,7 +195,7 @@ mod tests {
             let long = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
             let app = App::start([vec![Step::Request, send(long), Step::Closed]]).await;
             let upstream = app.patient();
-            let mut response = forward(&pools, &upstream, get()).await.unwrap();
+            let mut response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
             assert!(response.body_mut().frame().await.unwrap().is_ok());
             drop(response);
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -209,7 +210,7 @@ mod tests {
             let upstream = app.patient();
             tokio::select! {
                 biased;
-                _ = forward(&pools, &upstream, get()) => panic!("nothing was answered"),
+                _ = forward(anybody(), &pools, &upstream, get()) => panic!("nothing was answered"),
                 _ = app.saw(1) => {}
             }
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -225,8 +226,8 @@ mod tests {
         let first = [&[Step::Request, ok("1"), Step::Request], script].concat();
         let app = App::start([first, vec![Step::Request, ok("retried")]]).await;
         let upstream = app.patient();
-        text(forward(pools, &upstream, get()).await.unwrap()).await.unwrap();
-        let answer = forward(pools, &upstream, second).await;
+        text(forward(anybody(), pools, &upstream, get()).await.unwrap()).await.unwrap();
+        let answer = forward(anybody(), pools, &upstream, second).await;
         (app, answer)
     }
 
@@ -248,8 +249,8 @@ mod tests {
             let scripts = [vec![Step::Request, ok("1"), Step::Request], vec![Step::Request], vec![Step::Request]];
             let app = App::start(scripts).await;
             let upstream = app.patient();
-            text(forward(&pools, &upstream, get()).await.unwrap()).await.unwrap();
-            let answer = forward(&pools, &upstream, get()).await.map(drop);
+            text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap();
+            let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
             assert!(matches!(answer, Err(Error::Broken(_))), "{answer:?}");
             assert_eq!(app.saw(3).await.len(), 3);
         });
@@ -281,7 +282,7 @@ mod tests {
     fn a_new_connection_that_breaks_is_not_retried() {
         run(|pools| async move {
             let app = App::start([vec![Step::Request], vec![Step::Request, ok("no")]]).await;
-            let answer = forward(&pools, &app.patient(), get()).await.map(drop);
+            let answer = forward(anybody(), &pools, &app.patient(), get()).await.map(drop);
             assert!(matches!(answer, Err(Error::Broken(_))), "{answer:?}");
         });
     }
@@ -291,8 +292,8 @@ mod tests {
         run(|pools| async move {
             let app = App::start([vec![Step::Request, ok("1")], vec![Step::Request, ok("2")]]).await;
             let upstream = app.patient();
-            text(forward(&pools, &upstream, get()).await.unwrap()).await.unwrap();
-            let answer = forward(&pools, &upstream, request("POST", TestBody::sized("a=b"))).await.unwrap();
+            text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap();
+            let answer = forward(anybody(), &pools, &upstream, request("POST", TestBody::sized("a=b"))).await.unwrap();
             assert_eq!(text(answer).await.unwrap(), "2");
             assert!(app.saw(2).await[1].ends_with("a=b"));
         });
@@ -304,7 +305,7 @@ mod tests {
             let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = Some(format!("http://{}", app.local_addr().unwrap()));
             let upstream = Upstream::from_config(0, &schema::Upstream { url, ..Default::default() }).unwrap();
-            let (first, mut stream) = tokio::join!(forward(&pools, &upstream, get()), async {
+            let (first, mut stream) = tokio::join!(forward(anybody(), &pools, &upstream, get()), async {
                 let mut stream = app.accept().await.unwrap().0;
                 stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
                 stream
@@ -318,7 +319,7 @@ mod tests {
             drop(stream);
             speaker.write_all(b"x").await.unwrap();
             client.read_u8().await.unwrap();
-            let post = forward(&pools, &upstream, request("POST", TestBody::sized("a=b")));
+            let post = forward(anybody(), &pools, &upstream, request("POST", TestBody::sized("a=b")));
             let (second, _stream) = tokio::join!(post, async {
                 let mut stream = app.accept().await.unwrap().0;
                 stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
@@ -354,7 +355,7 @@ mod tests {
             run(|pools| async move {
                 let app = App::start([vec![Step::Request, send(&*head), Step::Closed]]).await;
                 let upstream = app.patient();
-                let answer = forward(&pools, &upstream, get()).await.map(drop);
+                let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
                 assert!(matches!(answer, Err(Error::BadResponse(_))), "{head:.60?}: {answer:?}");
                 assert_eq!(app.saw(2).await[1], "1: closed");
                 assert_eq!(pools.pool(&upstream).idle_count(), 0);
@@ -367,7 +368,7 @@ mod tests {
         run(|pools| async move {
             let hints = "HTTP/1.1 103 Early Hints\r\nSet-Cookie: a=b\r\n\r\n".repeat(16);
             let app = App::start([vec![Step::Request, send(hints), ok("body")]]).await;
-            let response = forward(&pools, &app.patient(), get()).await.unwrap();
+            let response = forward(anybody(), &pools, &app.patient(), get()).await.unwrap();
             assert!(!response.headers().contains_key("set-cookie"));
             assert_eq!(text(response).await.unwrap(), "body");
         });
@@ -381,7 +382,7 @@ mod tests {
             let app = App::start([first, vec![Step::Request, ok("good")]]).await;
             let upstream = app.patient();
             for body in ["", "good"] {
-                let response = forward(&pools, &upstream, get()).await.unwrap();
+                let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
                 assert_eq!(text(response).await.unwrap(), body);
             }
         });
@@ -391,7 +392,9 @@ mod tests {
     fn a_get_body_of_unknown_length_is_sent() {
         run(|pools| async move {
             let app = App::start([vec![Step::Request, ok("")]]).await;
-            forward(&pools, &app.patient(), request("GET", TestBody::chunked(&["abc", "de"]))).await.unwrap();
+            forward(anybody(), &pools, &app.patient(), request("GET", TestBody::chunked(&["abc", "de"])))
+                .await
+                .unwrap();
             let seen = &app.saw(1).await[0];
             assert!(seen.contains("transfer-encoding: chunked\r\n"), "{seen}");
             assert!(seen.ends_with("\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), "{seen}");
@@ -409,7 +412,7 @@ mod tests {
             let app = App::start([vec![Step::Request, ok("")]]).await;
             let mut request = request("POST", body);
             request.headers_mut().insert("trailer", "x-remote-user".parse().unwrap());
-            forward(&pools, &app.patient(), request).await.unwrap();
+            forward(anybody(), &pools, &app.patient(), request).await.unwrap();
             assert!(!app.saw(1).await[0].contains("remote"));
         });
     }
@@ -421,7 +424,7 @@ mod tests {
             let app = App::start([vec![Step::Head, send(refusal), Step::Closed]]).await;
             let upstream = app.patient();
             let (_sender, body) = TestBody::open(Some(1000));
-            let response = forward(&pools, &upstream, request("POST", body)).await.unwrap();
+            let response = forward(anybody(), &pools, &upstream, request("POST", body)).await.unwrap();
             assert_eq!(response.status(), 413);
             assert_eq!(text(response).await.unwrap(), "big");
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -439,7 +442,7 @@ mod tests {
             for _ in 0..2000 {
                 sender.send(Ok(Frame::data(Bytes::from_static(&[b'x'; 4096])))).unwrap();
             }
-            let response = forward(&pools, &app.patient(), request("POST", body)).await.unwrap();
+            let response = forward(anybody(), &pools, &app.patient(), request("POST", body)).await.unwrap();
             assert_eq!(response.status(), 413);
             assert_eq!(text(response).await.unwrap(), "big");
         });
@@ -452,7 +455,7 @@ mod tests {
             let (sender, body) = TestBody::open(None);
             sender.send(Ok(Frame::data(Bytes::from_static(b"abc")))).unwrap();
             sender.send(Err(BodyError::TooLarge { limit: 2 })).unwrap();
-            let answer = forward(&pools, &app.patient(), request("POST", body)).await.map(drop);
+            let answer = forward(anybody(), &pools, &app.patient(), request("POST", body)).await.map(drop);
             assert!(matches!(answer, Err(Error::Client(BodyError::TooLarge { limit: 2 }))), "{answer:?}");
         });
     }
@@ -468,7 +471,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(450)).await;
                 sender.send(Ok(Frame::data(Bytes::from_static(b"abc")))).unwrap();
             };
-            let (answer, ()) = tokio::join!(forward(&pools, &upstream, request("POST", body)), slow_client);
+            let (answer, ()) = tokio::join!(forward(anybody(), &pools, &upstream, request("POST", body)), slow_client);
             assert!(matches!(answer.map(drop), Err(Error::FirstByteTimeout)));
             assert!(start.elapsed() >= Duration::from_millis(650));
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -490,7 +493,7 @@ mod tests {
                 sender.send(Ok(Frame::data(Bytes::from_static(&[b'x'; 4096])))).unwrap();
             }
             let upstream = Upstream::from_config(0, &config).unwrap();
-            let answer = forward(&pools, &upstream, request("POST", body)).await.map(drop);
+            let answer = forward(anybody(), &pools, &upstream, request("POST", body)).await.map(drop);
             assert!(matches!(answer, Err(Error::FirstByteTimeout)), "{answer:?}");
             drop(sender);
         });
@@ -501,7 +504,7 @@ mod tests {
         run(|pools: Pools<TestBody>| async move {
             let app = App::start([]).await;
             tokio::task::yield_now().await;
-            let message = forward(&pools, &app.patient(), get()).await.map(drop).unwrap_err().to_string();
+            let message = forward(anybody(), &pools, &app.patient(), get()).await.map(drop).unwrap_err().to_string();
             assert!(message.starts_with(&format!("cannot connect to the upstream at {}", app.address)), "{message}");
         });
     }
@@ -521,7 +524,7 @@ mod tests {
                 ..Default::default()
             };
             let upstream = Upstream::from_config(0, &config).unwrap();
-            let answer = forward(&pools, &upstream, get()).await.map(drop);
+            let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
             assert!(matches!(answer, Err(Error::ConnectTimeout { .. })), "{answer:?}");
         });
     }
@@ -531,7 +534,7 @@ mod tests {
         run(|pools| async move {
             let url = Some("http://no-such-app.invalid".into());
             let upstream = Upstream::from_config(0, &schema::Upstream { url, ..Default::default() }).unwrap();
-            let answer = forward(&pools, &upstream, get()).await.map(drop);
+            let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
             assert!(matches!(&answer, Err(Error::Resolve { host, .. }) if &**host == "no-such-app.invalid"));
         });
     }
@@ -542,7 +545,7 @@ mod tests {
             let old = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nold";
             let app = App::start([vec![Step::Request, send(old), Step::Closed]]).await;
             let upstream = app.patient();
-            let response = forward(&pools, &upstream, get()).await.unwrap();
+            let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
             assert_eq!(response.version(), http::Version::HTTP_11);
             assert_eq!(text(response).await.unwrap(), "old");
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -555,10 +558,10 @@ mod tests {
             let head = "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n";
             let app = App::start([vec![Step::Request, send(head), Step::Request, ok("x")]]).await;
             let upstream = app.patient();
-            let response = forward(&pools, &upstream, request("HEAD", TestBody::empty())).await.unwrap();
+            let response = forward(anybody(), &pools, &upstream, request("HEAD", TestBody::empty())).await.unwrap();
             assert_eq!(response.headers()["content-length"], "1234");
             assert_eq!(text(response).await.unwrap(), "");
-            assert_eq!(text(forward(&pools, &upstream, get()).await.unwrap()).await.unwrap(), "x");
+            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "x");
         });
     }
 }

@@ -22,6 +22,7 @@ use tokio::task::spawn_local;
 use super::{Interrupted, Pools, Upstream, UpstreamBody};
 use crate::config::schema;
 use crate::http::body::BodyError;
+use crate::policy::{self, Decision, Permit};
 use crate::timers::Timers;
 
 /// What the app does next on a connection.
@@ -178,6 +179,14 @@ pub(super) fn run<B: 'static, F: Future<Output = ()> + 'static>(test: impl FnOnc
 
 pub(super) fn request(method: &str, body: TestBody) -> Request<TestBody> {
     Request::builder().method(method).uri("/page?x=1").header("host", "app.example").body(body).unwrap()
+}
+
+/// A permit as a public route gives it.
+pub(super) fn anybody() -> Permit<'static> {
+    match policy::decide(&schema::Access::Public, None) {
+        Decision::Allow(permit) => permit,
+        other => panic!("a public route is open to all: {other:?}"),
+    }
 }
 
 pub(super) fn get() -> Request<TestBody> {

@@ -17,6 +17,7 @@ use super::pool::Lease;
 use super::request::{self, Upload};
 use super::{Error, Pools, Upstream, UpstreamBody, connect, response, tunnel};
 use crate::http::body::BodyError;
+use crate::policy::Permit;
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -45,13 +46,17 @@ pub enum BadHandshake {
 impl Handshake {
     /// Reads a request before its hop-by-hop headers are stripped. `None`: it does not ask for a WebSocket,
     /// and any `Upgrade` it has is ignored.
-    pub fn parse<B: Body>(request: &Request<B>) -> Option<Result<Self, BadHandshake>> {
-        let headers = request.headers();
-        let asked = request.method() == Method::GET
-            && request.version() == Version::HTTP_11
+    pub fn parse(
+        method: &Method,
+        version: Version,
+        headers: &HeaderMap,
+        body: &impl Body,
+    ) -> Option<Result<Self, BadHandshake>> {
+        let asked = *method == Method::GET
+            && version == Version::HTTP_11
             && lists(headers, header::CONNECTION, b"upgrade")
             && lists(headers, header::UPGRADE, b"websocket");
-        asked.then(|| Self::check(headers, request.body().is_end_stream()))
+        asked.then(|| Self::check(headers, body.is_end_stream()))
     }
 
     fn check(headers: &HeaderMap, empty_body: bool) -> Result<Self, BadHandshake> {
@@ -100,8 +105,8 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 ///
 /// # Errors
 /// [`Error`]; a 101 that does not fit the handshake is [`Error::BadResponse`].
-// The permit of `policy` becomes the first argument once it exists.
 pub async fn forward_upgrade<B>(
+    _permit: Permit<'_>,
     pools: &Pools<B>,
     upstream: &Upstream,
     handshake: Handshake,
@@ -154,10 +159,14 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::super::forward;
-    use super::super::scripted::{App, Step, TestBody, get, run, send};
+    use super::super::scripted::{App, Step, TestBody, anybody, get, run, send};
     use super::*;
     use crate::http::body::RequestBody;
     use crate::timers::Timers;
+
+    fn parse<B: Body>(request: &Request<B>) -> Option<Result<Handshake, BadHandshake>> {
+        Handshake::parse(request.method(), request.version(), request.headers(), request.body())
+    }
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -195,14 +204,16 @@ mod tests {
             let handler = hyper::service::service_fn(|request: Request<Incoming>| {
                 let (pools, upstream) = (pools.clone(), upstream.clone());
                 async move {
-                    let handshake = Handshake::parse(&request);
+                    let handshake = parse(&request);
                     let mut request =
                         request.map(|body| RequestBody::new(body, None, Duration::from_secs(5), pools.timers()));
                     request.headers_mut().remove(header::CONNECTION);
                     request.headers_mut().remove(header::UPGRADE);
                     match handshake {
-                        Some(handshake) => forward_upgrade(&pools, &upstream, handshake.unwrap(), request).await,
-                        None => forward(&pools, &upstream, request).await,
+                        Some(handshake) => {
+                            forward_upgrade(anybody(), &pools, &upstream, handshake.unwrap(), request).await
+                        }
+                        None => forward(anybody(), &pools, &upstream, request).await,
                     }
                 }
             });
@@ -225,28 +236,28 @@ mod tests {
 
     #[test]
     fn a_valid_handshake_is_recognised_by_its_key() {
-        let handshake = Handshake::parse(&asking(&ASKED)).unwrap().unwrap();
+        let handshake = parse(&asking(&ASKED)).unwrap().unwrap();
         assert_eq!(handshake.accept, ACCEPT);
     }
 
     #[test]
     fn what_does_not_ask_for_a_websocket_is_left_alone() {
-        assert_eq!(Handshake::parse(&get()), None);
-        assert_eq!(Handshake::parse(&asking(&ASKED[1..])), None);
-        assert_eq!(Handshake::parse(&asking(&[("connection", "upgrade"), ("upgrade", "h2c")])), None);
+        assert_eq!(parse(&get()), None);
+        assert_eq!(parse(&asking(&ASKED[1..])), None);
+        assert_eq!(parse(&asking(&[("connection", "upgrade"), ("upgrade", "h2c")])), None);
         let mut post = asking(&ASKED);
         *post.method_mut() = Method::POST;
-        assert_eq!(Handshake::parse(&post), None);
+        assert_eq!(parse(&post), None);
         let mut old = asking(&ASKED);
         *old.version_mut() = Version::HTTP_10;
-        assert_eq!(Handshake::parse(&old), None);
+        assert_eq!(parse(&old), None);
     }
 
     #[test]
     fn a_malformed_handshake_is_refused_before_the_app_sees_it() {
         let with = |name: &'static str, value| {
             let rest = ASKED.into_iter().filter(|(known, _)| *known != name);
-            Handshake::parse(&asking(&rest.chain([(name, value)]).collect::<Vec<_>>()))
+            parse(&asking(&rest.chain([(name, value)]).collect::<Vec<_>>()))
         };
         for version in ["8", "", "13, 8"] {
             assert_eq!(with("sec-websocket-version", version), Some(Err(BadHandshake::Version)));
@@ -255,9 +266,9 @@ mod tests {
             assert_eq!(with("sec-websocket-key", key), Some(Err(BadHandshake::Key)));
         }
         let twice: Vec<_> = ASKED.into_iter().chain([("sec-websocket-key", KEY)]).collect();
-        assert_eq!(Handshake::parse(&asking(&twice)), Some(Err(BadHandshake::Key)));
+        assert_eq!(parse(&asking(&twice)), Some(Err(BadHandshake::Key)));
         let body = asking(&ASKED).map(|_| TestBody::sized("x"));
-        assert_eq!(Handshake::parse(&body), Some(Err(BadHandshake::Body)));
+        assert_eq!(parse(&body), Some(Err(BadHandshake::Body)));
     }
 
     #[test]
@@ -325,8 +336,9 @@ mod tests {
         for answer in answers {
             run(|pools| async move {
                 let app = App::start([vec![Step::Head, answer, Step::Closed]]).await;
-                let handshake = Handshake::parse(&asking(&ASKED)).unwrap().unwrap();
-                let answer = forward_upgrade(&pools, &app.patient(), handshake, asking(&ASKED)).await.map(drop);
+                let handshake = parse(&asking(&ASKED)).unwrap().unwrap();
+                let answer =
+                    forward_upgrade(anybody(), &pools, &app.patient(), handshake, asking(&ASKED)).await.map(drop);
                 assert!(matches!(answer, Err(Error::BadResponse(_))), "{answer:?}");
                 assert_eq!(app.saw(2).await[1], "1: closed");
             });
@@ -406,14 +418,14 @@ mod tests {
         fn only_keys_of_sixteen_bytes_are_taken(key in "[A-Za-z0-9+/=]{0,26}") {
             let headers = [ASKED[0], ASKED[1], ASKED[2], ("sec-websocket-key", &*key)];
             let sixteen = STANDARD.decode(&key).is_ok_and(|bytes| bytes.len() == 16);
-            prop_assert_eq!(Handshake::parse(&asking(&headers)).unwrap().is_ok(), sixteen);
+            prop_assert_eq!(parse(&asking(&headers)).unwrap().is_ok(), sixteen);
         }
 
         #[test]
         fn sixteen_bytes_in_base64_are_a_key(bytes in any::<[u8; 16]>()) {
             let key = STANDARD.encode(bytes);
             let headers = [ASKED[0], ASKED[1], ASKED[2], ("sec-websocket-key", &*key)];
-            prop_assert!(Handshake::parse(&asking(&headers)).unwrap().is_ok());
+            prop_assert!(parse(&asking(&headers)).unwrap().is_ok());
         }
     }
 }

@@ -80,10 +80,10 @@ impl Upstream {
 
     /// The `Host` header for the app, given what the client asked for (already checked).
     #[must_use]
-    pub fn host_header(&self, from_client: &str) -> HeaderValue {
+    pub fn host_header(&self, from_client: &HeaderValue) -> HeaderValue {
         match &self.host_header {
             HostPolicy::Fixed(host) => host.clone(),
-            HostPolicy::Preserve => HeaderValue::from_str(from_client).unwrap_or_else(|_| self.authority.clone()),
+            HostPolicy::Preserve => from_client.clone(),
         }
     }
 
@@ -191,7 +191,10 @@ mod tests {
     #[test]
     fn the_host_header_is_the_clients_the_upstreams_or_a_fixed_name() {
         for (policy, seen) in [("preserve", "shop.example"), ("upstream", "wiki:8080"), ("app.local", "app.local")] {
-            assert_eq!(upstream("http://wiki:8080", policy).unwrap().host_header("shop.example"), seen);
+            assert_eq!(
+                upstream("http://wiki:8080", policy).unwrap().host_header(&HeaderValue::from_static("shop.example")),
+                seen
+            );
         }
         assert!(matches!(upstream("http://wiki", "a b"), Err(ConfigError::Host(_))));
     }
