@@ -72,20 +72,24 @@ def users_yaml(users, disabled=()):
 class Gateway:
     """A running gateway in its own directory; `client()` gives a new browser profile."""
 
-    def __init__(self, *routes, cookie="sessionid", tls=None, users=None, env=None):
+    def __init__(self, *routes, cookie="sessionid", tls=None, env=None):
         self.directory = tempfile.TemporaryDirectory(prefix="gateway-")
         self.root = Path(self.directory.name)
         self.port, self.admin = free_port(), free_port()
         self.scheme = "https" if tls else "http"
         self.config = self.root / "cloakroom.yaml"
         self.users_file = self.root / "users.yaml"
-        self.users_file.write_text(users_yaml(users or PASSWORDS))
+        self.users_file.write_text(users_yaml(PASSWORDS))
         certificate = f"    tls: {{ certificate: {tls[0]}, key: {tls[1]} }}\n" if tls else ""
         text = YAML.format(
             port=self.port, admin=self.admin, root=self.root, cookie=cookie, tls=certificate,
             routes=textwrap.indent("".join(routes), "  "),
         )
         self.config.write_text(text)
+        self.start(env)
+
+    def start(self, env=None):
+        """Runs the binary on what the configuration file says now."""
         self.server = Server([BINARY, "run", "--config", self.config], self.port, cwd=self.root, env=env)
 
     def client(self, trust=None):
