@@ -5,6 +5,7 @@ Every message about something that cannot work must name the place and the remed
 
 import json
 import re
+import shutil
 import socket
 import tempfile
 import unittest
@@ -67,14 +68,18 @@ class TheCommandLine(unittest.TestCase):
                 self.says(done, 1, rf"{file}:{line}:\d+: [^\n]*{key}")
 
     def test_every_shipped_file_is_valid(self):
-        found = sorted(SHIPPED.rglob("*.y*ml"))
-        files = [file for file in found if re.search(r"(?m)^(routes|listeners):", file.read_text())]
-        self.assertTrue(files, f"expected configuration files under {SHIPPED}")
-        for file in files:
-            with self.subTest(file=str(file.relative_to(ROOT))):
-                names = re.findall(r"\$\{(\w+)", file.read_text())
-                env = {name: "x" * 48 for name in names}
-                self.says(cloakroom("validate", "--config", file, env=env, cwd=ROOT), 0)
+        copy = self.root / "config"
+        shutil.copytree(SHIPPED, copy)
+        ours = re.compile(r"(?m)^(routes|listeners):")
+        found = [file for file in sorted(copy.rglob("*.y*ml")) if ours.search(file.read_text())]
+        self.assertTrue(found, f"expected configuration files under {SHIPPED}")
+        for file in found:
+            with self.subTest(file=str(file.relative_to(copy))):
+                # In an image the files lie under /etc/cloakroom; here, beside each other.
+                text = file.read_text().replace("/etc/cloakroom/", f"{file.parent}/")
+                file.write_text(text)
+                env = {name: "x" * 48 for name in re.findall(r"\$\{(\w+)", text)}
+                self.says(cloakroom("validate", "--config", file, env=env, cwd=file.parent), 0)
 
     def test_a_bad_configuration_keeps_run_from_starting(self):
         self.write("routes: [{ upsteam: http://x }]\n")
