@@ -1,6 +1,52 @@
 //! Cloakroom: a session gateway for web apps nobody can change.
+//!
+//! # Layout
+//! - [`app`] assembles the process; `cli` and `main` are its door. [`gateway`] is one immutable generation of
+//!   everything that follows from the configuration.
+//! - [`pipeline`] is THE request path, [`reject`] every way it ends early.
+//! - [`server`] is the client's side: sockets, TLS, framing, deadlines. [`proxy`] is the app's side: pools,
+//!   retry, WebSockets. They meet only in the pipeline.
+//! - [`routing`] finds the route, [`policy`] decides and makes the `Permit` that [`proxy`] demands.
+//! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them.
+//! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
+//!   gateway's own pages look like.
+//! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
+//!   read, [`admin`] where they ask, [`demo`] what newcomers try.
+//!
+//! # One request, top to bottom
+//! 1. [`server`] accepts on this worker's own socket, shakes hands, checks the framing of each head before hyper
+//!    parses it.
+//! 2. [`pipeline::handle`] settles client address, host and path, strips hop-by-hop headers and every header the
+//!    gateway itself may assert, finds the route.
+//! 3. [`session::Manager::open`] finds the cookie and loads the session.
+//! 4. One of our own pages answers ([`auth::endpoints`]), or [`policy::decide`] gives a `Permit` or a challenge.
+//! 5. The identity goes in, our cookie comes out, [`proxy::forward`] sends it on and checks what comes back.
+//! 6. [`session::Manager::commit`] writes what was recorded, *before* the response head leaves.
+//! 7. The access log line is written when the body ends.
+//!
+//! # Layers
+//! Imports go down only, as `tests/layers.rs` checks:
+//! `clock timers http config` → `identity store telemetry` → `session` → `pages routing policy auth proxy` →
+//! `reject gateway` → `pipeline` → `server admin` → `demo app cli`.
 
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
+pub mod gateway;
 pub mod http;
+pub mod identity;
+pub mod pages;
+pub mod pipeline;
+pub mod policy;
+pub mod proxy;
+pub mod reject;
+pub mod routing;
+pub mod server;
+pub mod session;
+pub mod store;
+pub mod telemetry;
 pub mod timers;

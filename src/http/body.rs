@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -29,24 +29,54 @@ pub enum BodyError {
     Broken(#[from] hyper::Error),
 }
 
-/// A client may fall behind by `body_timeout`; each 500 bytes buy one more second (mod_reqtimeout's rule).
+/// A client may keep us waiting for `body_timeout`; each 500 bytes buy one more second (mod_reqtimeout's rule).
 const BYTES_PER_SECOND: u64 = 500;
 
 /// A request body with its bounds.
 #[derive(Debug)]
 pub struct RequestBody {
     inner: Incoming,
-    received: u64,
     limit: Option<u64>,
+    received: u64,
+    pace: Pace,
+}
+
+/// How long the client has kept us waiting, against what it may.
+#[derive(Debug)]
+struct Pace {
     patience: Duration,
+    waited: Duration,
+    /// Since when we wait now.
+    waiting: Option<Instant>,
     deadline: Deadline,
+}
+
+impl Pace {
+    /// Ready when the client has been too slow. The clock runs only while we wait for the client, never
+    /// while the app is slow to take what came.
+    fn poll_exceeded(&mut self, received: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.is_none() {
+            let earned = Duration::from_secs(received / BYTES_PER_SECOND);
+            self.waiting = Some(Instant::now());
+            self.deadline.arm((self.patience + earned).saturating_sub(self.waited));
+        }
+        self.deadline.poll_elapsed(cx)
+    }
+
+    fn arrived(&mut self) {
+        if let Some(since) = self.waiting.take() {
+            self.waited += since.elapsed();
+            self.deadline.disarm();
+        }
+    }
 }
 
 impl RequestBody {
     /// Wraps `inner`: at most `limit` bytes, and never more than `patience` behind the slowest pace.
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
-        Self { inner, received: 0, limit, patience, deadline: timers.deadline() }
+        let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
+        Self { inner, limit, received: 0, pace }
     }
 
     /// Whether there is nothing to send: then a request may be tried twice.
@@ -61,26 +91,18 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
         loop {
-            let polled = Pin::new(&mut self.inner).poll_frame(cx);
-            if polled.is_pending() {
-                // The clock runs only while we wait for the client, never while the app is slow to take bytes.
-                if !self.deadline.is_armed() {
-                    self.deadline.arm(self.patience);
-                }
-                ready!(self.deadline.poll_elapsed(cx));
+            let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) else {
+                ready!(this.pace.poll_exceeded(this.received, cx));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
-            }
-            let frame = match ready!(polled) {
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None => return Poll::Ready(None),
             };
+            this.pace.arrived();
+            let Some(frame) = polled.transpose()? else { return Poll::Ready(None) };
             // SECURITY: request trailers are dropped; none of them may ever become a header (RFC 9110 §6.5.1).
             let Ok(data) = frame.into_data() else { continue };
-            self.received += data.len() as u64;
-            self.pace(data.len() as u64);
-            if let Some(limit) = self.limit.filter(|limit| self.received > *limit) {
+            this.received += data.len() as u64;
+            if let Some(limit) = this.limit.filter(|limit| this.received > *limit) {
                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
             }
             return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -93,14 +115,5 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-impl RequestBody {
-    /// Takes the deadline away once the client has made up for the time it took.
-    fn pace(&mut self, arrived: u64) {
-        if arrived >= BYTES_PER_SECOND.min(self.received) {
-            self.deadline.disarm();
-        }
     }
 }

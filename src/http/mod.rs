@@ -1,4 +1,9 @@
-//! HTTP vocabulary without policy: what a request says, not what is done about it.
+//! HTTP vocabulary without policy: what a message says, not what is done about it.
 
 pub mod body;
+pub mod client_addr;
+pub mod cookies;
+pub mod headers;
 pub mod peer;
+pub mod respond;
+pub mod target;

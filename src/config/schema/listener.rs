@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, Size};
+use super::{Duration, Size, values};
 
 /// One address the gateway accepts connections on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +84,7 @@ pub struct Tls {
 }
 
 /// How many worker threads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Workers {
     /// One per core this process may use.
@@ -134,6 +134,7 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// `IP:PORT`; null = off.
+    #[serde(deserialize_with = "values::socket_address")]
     #[schemars(with = "Option<String>")]
     pub address: Option<SocketAddr>,
 }

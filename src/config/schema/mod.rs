@@ -8,6 +8,7 @@ mod listener;
 mod login;
 mod route;
 mod session;
+mod shapes;
 mod values;
 
 pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls, Workers};
@@ -30,6 +31,7 @@ pub struct Config {
     /// Worker threads: `auto` is one per core.
     pub workers: Workers,
     /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed.
+    #[serde(deserialize_with = "values::networks")]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Path under which the gateway's own pages live.

@@ -1,17 +1,14 @@
-//! Scalars with a unit, and the fields that take either a word or a mapping.
+//! Scalars that people write as text: time spans, sizes, networks, addresses.
+//!
+//! Each reads from and prints in one form; errors say what to write.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-
-use super::route::{Access, HeaderPreset, IdentityHeaders, Upstream};
-use super::session::Secure;
-use super::{Duration as Span, HostHeader};
 
 /// A time span such as `30s`, `5m`, `2h`, `14d`; whole units, at most 100 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,237 +172,63 @@ macro_rules! scalar {
 scalar!(Duration, DURATION_HINT, "^[0-9]+(ms|s|m|h|d)$");
 scalar!(Size, SIZE_HINT, "^[0-9]+(B|kB|KiB|MB|MiB|GB|GiB)$");
 
-/// Reads a field that takes either a word or a mapping, keeping the path of errors inside the mapping.
-struct WordOrMap<T, W, M> {
-    expecting: &'static str,
-    word: W,
-    map: PhantomData<M>,
-    value: PhantomData<T>,
-}
+/// A network, or one address that stands for itself.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Network(IpNet);
 
-impl<'de, T, W, M> Visitor<'de> for WordOrMap<T, W, M>
-where
-    W: FnOnce(&str) -> Result<T, String>,
-    M: Deserialize<'de> + Into<T>,
-{
-    type Value = T;
+impl TryFrom<String> for Network {
+    type Error = String;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expecting)
-    }
-
-    fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
-        (self.word)(word).map_err(E::custom)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        M::deserialize(MapAccessDeserializer::new(map)).map(Into::into)
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let hint = "expected a network such as 10.0.0.0/8 or an IP address";
+        network.map(Self).map_err(|_| format!("{hint}, found `{text}`"))
     }
 }
 
-fn word_or_map<'de, T, M, D>(
-    deserializer: D,
-    expecting: &'static str,
-    word: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, D::Error>
-where
-    M: Deserialize<'de> + Into<T>,
-    D: Deserializer<'de>,
-{
-    deserializer.deserialize_any(WordOrMap { expecting, word, map: PhantomData::<M>, value: PhantomData })
+/// Reads `trusted_proxies`.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    Ok(Vec::<Network>::deserialize(deserializer)?.into_iter().map(|network| network.0).collect())
 }
 
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Groups {
-    /// Groups of which the user must be in at least one.
-    groups: Vec<String>,
+/// Reads `admin.address`.
+pub(super) fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let hint = "expected IP:PORT such as 127.0.0.1:9600, or null";
+    text.parse().map(Some).map_err(|_| de::Error::custom(format!("{hint}, found `{text}`")))
 }
 
-impl From<Groups> for Access {
-    fn from(map: Groups) -> Self {
-        Self::Groups(map.groups)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-const ACCESS_HINT: &str = "`public`, `user` or `{ groups: [NAME, …] }`";
+    use super::*;
 
-impl<'de> Deserialize<'de> for Access {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word_or_map::<_, Groups, _>(deserializer, ACCESS_HINT, |word| match word {
-            "public" => Ok(Self::Public),
-            "user" => Ok(Self::User),
-            _ => Err(format!("expected {ACCESS_HINT}, found `{word}`")),
-        })
-    }
-}
+    proptest! {
+        #[test]
+        fn a_printed_duration_reads_back_as_itself(millis in 0..=HUNDRED_YEARS_MS) {
+            let duration = Duration(std::time::Duration::from_millis(millis));
+            prop_assert_eq!(Duration::try_from(duration.to_string().as_str()), Ok(duration));
+        }
 
-impl Serialize for Access {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Public => serializer.serialize_str("public"),
-            Self::User => serializer.serialize_str("user"),
-            Self::Groups(groups) => Groups { groups: groups.clone() }.serialize(serializer),
+        #[test]
+        fn a_printed_size_reads_back_as_itself(bytes: u64, shift in 0..40_u32) {
+            let size = Size(bytes >> shift << shift);
+            prop_assert_eq!(Size::try_from(size.to_string().as_str()), Ok(size));
+        }
+
+        #[test]
+        fn arbitrary_text_is_a_span_a_size_or_an_error(text in "[0-9]{0,22}[a-zA-Z]{0,4}|.{0,12}") {
+            let _ = (Duration::try_from(text.as_str()), Size::try_from(text.as_str()));
         }
     }
-}
 
-impl JsonSchema for Access {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Access".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let groups = generator.subschema_for::<Groups>();
-        json_schema!({ "oneOf": [{ "enum": ["public", "user"] }, groups] })
-    }
-}
-
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct UpstreamMap {
-    /// `http://HOST:PORT`, without path.
-    url: Option<String>,
-    /// The `Host` header the app sees: `preserve`, `upstream`, or a name.
-    host: HostHeader,
-    /// Time to open a connection.
-    connect_timeout: Span,
-    /// Time from the last byte of the request to the first of the response.
-    first_byte_timeout: Span,
-    /// Time between two pieces of a response body, or of silence on a WebSocket.
-    idle_timeout: Span,
-    /// Largest request body; more is 413. null = no bound.
-    max_body_size: Option<Size>,
-}
-
-impl Default for UpstreamMap {
-    fn default() -> Self {
-        Upstream::default().into()
-    }
-}
-
-impl From<UpstreamMap> for Upstream {
-    fn from(map: UpstreamMap) -> Self {
-        let UpstreamMap { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size } = map;
-        Self { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size }
-    }
-}
-
-impl From<Upstream> for UpstreamMap {
-    fn from(upstream: Upstream) -> Self {
-        let Upstream { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size } = upstream;
-        Self { url, host, connect_timeout, first_byte_timeout, idle_timeout, max_body_size }
-    }
-}
-
-impl<'de> Deserialize<'de> for Upstream {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word_or_map::<_, UpstreamMap, _>(
-            deserializer,
-            "a URL such as http://wiki:8080, or a mapping with `url`",
-            |url| Ok(Self { url: Some(url.into()), ..Self::default() }),
-        )
-    }
-}
-
-impl Serialize for Upstream {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        UpstreamMap::from(self.clone()).serialize(serializer)
-    }
-}
-
-impl JsonSchema for Upstream {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Upstream".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let map = generator.subschema_for::<UpstreamMap>();
-        json_schema!({ "oneOf": [{ "type": "string", "description": "http://HOST:PORT" }, map] })
-    }
-}
-
-impl From<BTreeMap<String, String>> for IdentityHeaders {
-    fn from(templates: BTreeMap<String, String>) -> Self {
-        Self::Templates(templates)
-    }
-}
-
-const HEADERS_HINT: &str = "`remote`, `forwarded`, or a mapping of header names to templates";
-
-impl<'de> Deserialize<'de> for IdentityHeaders {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word_or_map::<_, BTreeMap<String, String>, _>(deserializer, HEADERS_HINT, |word| {
-            let preset: Result<_, de::value::Error> = HeaderPreset::deserialize(StrDeserializer::new(word));
-            preset.map(Self::Preset).map_err(|_| format!("expected {HEADERS_HINT}, found `{word}`"))
-        })
-    }
-}
-
-impl Serialize for IdentityHeaders {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Preset(preset) => preset.serialize(serializer),
-            Self::Templates(map) => map.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for IdentityHeaders {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "IdentityHeaders".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let preset = generator.subschema_for::<HeaderPreset>();
-        let templates = generator.subschema_for::<BTreeMap<String, String>>();
-        json_schema!({ "oneOf": [preset, templates] })
-    }
-}
-
-const SECURE_HINT: &str = "true, false or `auto`";
-
-impl<'de> Deserialize<'de> for Secure {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct BoolOrAuto;
-        impl Visitor<'_> for BoolOrAuto {
-            type Value = Secure;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(SECURE_HINT)
-            }
-
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Secure, E> {
-                Ok(if on { Secure::Always } else { Secure::Never })
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Secure, E> {
-                match word {
-                    "auto" => Ok(Secure::Auto),
-                    _ => Err(E::custom(format!("expected {SECURE_HINT}, found `{word}`"))),
-                }
-            }
-        }
-        deserializer.deserialize_any(BoolOrAuto)
-    }
-}
-
-impl Serialize for Secure {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Always => serializer.serialize_bool(true),
-            Self::Never => serializer.serialize_bool(false),
-            Self::Auto => serializer.serialize_str("auto"),
-        }
-    }
-}
-
-impl JsonSchema for Secure {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Secure".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": [true, false, "auto"] })
+    #[test]
+    fn spans_and_sizes_print_in_their_largest_whole_unit() {
+        assert_eq!(Duration::seconds(7200).to_string(), "2h");
+        assert_eq!(Duration::seconds(0).to_string(), "0s");
+        assert_eq!(Size::kib(64).to_string(), "64KiB");
+        assert_eq!(Size(0).to_string(), "0B");
     }
 }

@@ -1,0 +1,255 @@
+//! The process: from a checked configuration to running threads, and from a stop to a clean end.
+//!
+//! `cli` and the tests both come through [`start`], so tests run what production runs. Nothing here
+//! knows HTTP; it binds, builds, spawns and joins.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, LocalOptions, Runtime};
+
+use crate::admin;
+use crate::auth::users_file::{self, Watch};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::schema::{ListenerAddress, Workers};
+use crate::gateway::{BuildError, Gateway};
+use crate::pipeline;
+use crate::proxy::Pools;
+use crate::server::{self, BindError, Connections, Shutdown, ShutdownSignal, WorkerListener};
+use crate::session::{Keyring, KeyringError};
+use crate::telemetry::access::{self, AccessLog, Writer};
+use crate::timers::Timers;
+
+/// Why the gateway did not start. The deployer can mend each of these.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The operators' address.
+    #[error("admin.address {address}: {source}; choose another one, or null to have none")]
+    Admin {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The system gives no thread, timer or watch.
+    #[error("the system refuses a thread or a watch: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A gateway at work. Dropping it stops it.
+pub struct Running {
+    addresses: Vec<ListenerAddress>,
+    admin: Option<SocketAddr>,
+    shutdown: Option<Shutdown>,
+    workers: Vec<JoinHandle<()>>,
+    // Dropped in this order: the watch calls into the control runtime, whose tasks hold the gateway.
+    _users: Option<Watch>,
+    control: Option<Runtime>,
+    _access: Option<Writer>,
+}
+
+/// How often expired sessions are looked for, and how many are deleted at a time.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_BATCH: usize = 1000;
+
+/// Binds every address, builds the gateway, starts its threads.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running then.
+pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
+    let gateway = Arc::new(Gateway::build(config, keyring)?);
+    let workers = worker_count(config.workers);
+    let bound = config.listeners.iter().map(|l| server::bind(l, workers)).collect::<Result<Vec<_>, _>>()?;
+    let admin = config.admin.address.map(bind_admin).transpose()?;
+    let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+
+    let shutdown = Shutdown::default();
+    let access = config.log.access.then(Writer::start).transpose()?;
+    let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
+    let users = watch_users(&gateway, control.handle())?;
+    control.spawn(sweep(Arc::clone(&gateway), Arc::clone(&clock)));
+    if let Some(listener) = admin {
+        control.spawn(admin::serve(listener, Arc::clone(&gateway), shutdown.signal()));
+    }
+
+    let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
+    let mut doors: Vec<Vec<WorkerListener>> = bound.into_iter().map(server::Bound::into_workers).collect();
+    let connections = Connections::new(config.limits.max_connections);
+    let mut running = Running {
+        addresses,
+        admin: admin_address,
+        shutdown: Some(shutdown),
+        workers: Vec::with_capacity(workers),
+        _users: users,
+        control: Some(control),
+        _access: access,
+    };
+    for number in 0..workers {
+        let part = Part {
+            listeners: doors.iter_mut().filter_map(Vec::pop).collect(),
+            gateway: Arc::clone(&gateway),
+            clock: Arc::clone(&clock),
+            limits: config.limits.clone(),
+            connections: connections.clone(),
+            shutdown: running.signal(),
+        };
+        let log = running._access.as_ref().map(Writer::queue);
+        let thread = thread::Builder::new().name(format!("worker-{number}"));
+        running.workers.push(thread.spawn(move || part.run(log))?);
+    }
+    Ok(running)
+}
+
+impl Running {
+    /// Where it listens, in the order of the configuration; port 0 is resolved.
+    #[must_use]
+    pub fn addresses(&self) -> &[ListenerAddress] {
+        &self.addresses
+    }
+
+    /// Where operators are answered.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Stops accepting, lets open requests finish within `limits.drain_timeout`, and ends all threads.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn signal(&self) -> ShutdownSignal {
+        // `shutdown` is taken by `end` only, after which nobody asks.
+        self.shutdown.as_ref().map(Shutdown::signal).unwrap_or_else(|| Shutdown::default().signal())
+    }
+
+    fn end(&mut self) {
+        if let Some(shutdown) = self.shutdown.take() {
+            shutdown.trigger();
+        }
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+        if let Some(control) = self.control.take() {
+            control.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What one worker thread is given.
+struct Part {
+    listeners: Vec<WorkerListener>,
+    gateway: Arc<Gateway>,
+    clock: Arc<dyn Clock>,
+    limits: crate::config::schema::Limits,
+    connections: Connections,
+    shutdown: ShutdownSignal,
+}
+
+impl Part {
+    /// One worker: its own runtime, sockets, timers and connections to the apps.
+    fn run(self, log: Option<access::Queue>) {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a worker could not start"),
+        };
+        runtime.block_on(async move {
+            let timers = Timers::default();
+            let access = log.map(AccessLog::new).unwrap_or_default();
+            let pools = Pools::new(timers.clone());
+            tokio::task::spawn_local(timers.clone().run());
+            tokio::task::spawn_local(pools.clone().run());
+            tokio::task::spawn_local(flush(access.clone()));
+            let (limits, connections, shutdown) = (self.limits, self.connections, self.shutdown);
+            let socket_side = server::Worker { limits, timers: timers.clone(), connections, shutdown };
+            let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access };
+            let worker = Rc::new(worker);
+            let handler = move |peer, request| pipeline::handle(Rc::clone(&worker), peer, request);
+            if let Err(error) = server::run(self.listeners, socket_side, handler).await {
+                tracing::error!(%error, "a worker could not take its sockets");
+            }
+        });
+    }
+}
+
+async fn flush(access: AccessLog) {
+    let mut tick = tokio::time::interval(access::FLUSH_EVERY);
+    loop {
+        tick.tick().await;
+        access.flush();
+    }
+}
+
+fn worker_count(workers: Workers) -> usize {
+    match workers {
+        Workers::Auto => thread::available_parallelism().map_or(1, usize::from),
+        Workers::Count(count) => usize::from(count.max(1)),
+    }
+}
+
+fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| StartError::Admin { address, source })
+}
+
+/// Ends the sessions of users who vanish from the users file or are disabled there.
+fn watch_users(gateway: &Arc<Gateway>, control: &Handle) -> io::Result<Option<Watch>> {
+    let Some(users) = gateway.auth.users().filter(|users| users.file().is_some()) else { return Ok(None) };
+    let (gateway, control) = (Arc::clone(gateway), control.clone());
+    let revoke = move |gone: Vec<String>| {
+        for user in gone {
+            let gateway = Arc::clone(&gateway);
+            control.spawn(async move {
+                if let Err(error) = gateway.sessions.revoke_user(&user).await {
+                    tracing::error!(%error, user, "the sessions of a removed user could not be ended");
+                }
+            });
+        }
+    };
+    users_file::watch(Arc::clone(users), revoke).map(Some)
+}
+
+async fn sweep(gateway: Arc<Gateway>, clock: Arc<dyn Clock>) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            match gateway.sessions.sweep(clock.now(), SWEEP_BATCH).await {
+                Ok(swept) if swept >= SWEEP_BATCH => tokio::task::yield_now().await,
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "expired sessions could not be swept");
+                    break;
+                }
+            }
+        }
+    }
+}

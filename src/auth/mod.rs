@@ -1,0 +1,90 @@
+//! Sign-in: who may come in, how a password is checked, how often it may be tried, and where to go after.
+//!
+//! `gateway` builds one [`Auth`]; `pipeline` asks it whether an account still stands, and hands it the
+//! requests for the gateway's own pages. Whether somebody *may* do something is `policy`'s business.
+
+pub mod csrf;
+pub mod endpoints;
+pub mod hash;
+pub mod password;
+pub mod regulation;
+pub mod return_to;
+pub mod users;
+pub mod users_file;
+
+mod cookie_check;
+mod form;
+mod logout;
+mod me;
+
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::config::schema;
+use crate::session::Session;
+use password::Hasher;
+use regulation::Regulation;
+use return_to::AllowedHosts;
+use users::Users;
+
+/// Everything about sign-in that follows from the configuration.
+#[derive(Debug)]
+pub struct Auth {
+    users: Option<Arc<Users>>,
+    hasher: Hasher,
+    regulation: Regulation,
+    hosts: AllowedHosts,
+}
+
+impl Auth {
+    /// Compiles `login`; `hosts` are those of the routes, where sign-in may lead.
+    ///
+    /// # Errors
+    /// When the users cannot be read.
+    pub fn from_config<'a>(
+        login: &schema::Login,
+        hosts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, users::Error> {
+        let users = login.form.as_ref().map(|form| Users::from_config(form, parse_users)).transpose()?;
+        Ok(Self {
+            users: users.map(Arc::new),
+            hasher: Hasher::new(),
+            regulation: Regulation::from_config(&login.regulation),
+            hosts: AllowedHosts::from_hosts(hosts),
+        })
+    }
+
+    /// The users table, to be watched.
+    #[must_use]
+    pub fn users(&self) -> Option<&Arc<Users>> {
+        self.users.as_ref()
+    }
+
+    /// Ends a session whose account was removed or disabled since sign-in.
+    pub fn check_account(&self, session: &mut Session) {
+        let Some(identity) = session.identity() else { return };
+        // SECURITY: without a users table nobody could have signed in: fail closed.
+        let active = self.users.as_ref().is_some_and(|users| users.active(&identity.user));
+        if !active {
+            session.revoke();
+        }
+    }
+}
+
+/// What may stand in a query value as it is.
+const QUERY_VALUE: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'=').add(b'>').add(b'?');
+
+/// The address of the sign-in page, which leads back to `rd`.
+#[must_use]
+pub fn login_url(prefix: &str, rd: Option<&str>) -> String {
+    match rd {
+        Some(rd) => format!("{prefix}/login?rd={}", utf8_percent_encode(rd, QUERY_VALUE)),
+        None => format!("{prefix}/login"),
+    }
+}
+
+fn parse_users(text: &str, file: &str) -> Result<Vec<schema::User>, String> {
+    crate::config::users::parse_users(text, file).map_err(|problems| problems.to_string())
+}

@@ -1,0 +1,241 @@
+//! Who the client is: its address, scheme and host, through proxies that are trusted to say so.
+//!
+//! `pipeline` settles this before any decision. What an untrusted peer claims is dropped and rebuilt
+//! (RFC 7239 §8.1); towards the app our own hop is added.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use super::peer::Peer;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Networks whose forwarding headers are believed.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// From the configuration.
+    #[must_use]
+    pub fn from_config(networks: &[IpNet]) -> Self {
+        Self(networks.to_vec())
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        !self.0.is_empty() && self.0.iter().any(|net| net.contains(&address.to_canonical()))
+    }
+}
+
+/// The browser's end of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its address, as far as it can be trusted.
+    pub address: IpAddr,
+    /// Whether the browser spoke TLS, to us or to a trusted proxy.
+    pub https: bool,
+    /// What goes to the app as forwarding headers.
+    forwarded: Forwarded,
+}
+
+/// Claims of a trusted proxy that are passed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Forwarded {
+    for_chain: Option<String>,
+    host: Option<HeaderValue>,
+    rfc7239: Option<String>,
+}
+
+impl Client {
+    /// Reads the forwarding headers of `peer`, if it is trusted. Removing them is `identity::headers`' work.
+    #[must_use]
+    pub fn settle(headers: &HeaderMap, peer: &Peer, trusted: &TrustedProxies) -> Self {
+        let direct = peer.address.ip().to_canonical();
+        if !trusted.contains(direct) {
+            return Self { address: direct, https: peer.tls, forwarded: Forwarded::default() };
+        }
+        let chain = joined(headers, &X_FORWARDED_FOR);
+        let rfc7239 = joined(headers, &FORWARDED);
+        let hops = match (&chain, &rfc7239) {
+            (Some(chain), _) => chain.split(',').map(parse_node).collect(),
+            (None, Some(elements)) => forwarded_for(elements),
+            (None, None) => Vec::new(),
+        };
+        let proto = last_token(headers, &X_FORWARDED_PROTO).or_else(|| rfc7239.as_deref().and_then(forwarded_proto));
+        Self {
+            address: rightmost_untrusted(&hops, direct, trusted),
+            https: proto.map_or(peer.tls, |proto| proto.eq_ignore_ascii_case("https")),
+            forwarded: Forwarded { for_chain: chain, host: headers.get(&X_FORWARDED_HOST).cloned(), rfc7239 },
+        }
+    }
+
+    /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `X-Real-IP`, and `Forwarded` when a trusted
+    /// proxy uses it.
+    pub fn write(&self, headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue, port: Option<u16>) {
+        let mut text = String::with_capacity(48);
+        let hop = peer.address.ip().to_canonical();
+        if let Some(chain) = &self.forwarded.for_chain {
+            text.push_str(chain);
+            text.push_str(", ");
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{hop}");
+        insert(headers, X_FORWARDED_FOR, &text);
+        if self.address != hop || self.forwarded.for_chain.is_some() {
+            text.clear();
+            let _ = write!(text, "{}", self.address);
+        }
+        insert(headers, X_REAL_IP, &text);
+        let (proto, default_port) = if self.https { ("https", "443") } else { ("http", "80") };
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+        headers.insert(X_FORWARDED_HOST, self.forwarded.host.clone().unwrap_or_else(|| host.clone()));
+        match port {
+            Some(port) => insert(headers, X_FORWARDED_PORT, &port.to_string()),
+            None => drop(headers.insert(X_FORWARDED_PORT, HeaderValue::from_static(default_port))),
+        }
+        if let Some(elements) = &self.forwarded.rfc7239 {
+            insert(headers, FORWARDED, &format!("{elements}, for={};proto={proto}", node(peer.address)));
+        }
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    // Addresses, ports and what came as a header value already are valid values.
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// An address as RFC 7239 §6 writes it: IPv6 in brackets and quotes.
+fn node(address: SocketAddr) -> String {
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
+}
+
+fn last_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
+}
+
+/// The right-most hop that is not one of our own proxies; an unreadable hop ends the walk (it cannot be vouched for).
+fn rightmost_untrusted(hops: &[Option<IpAddr>], direct: IpAddr, trusted: &TrustedProxies) -> IpAddr {
+    let mut address = direct;
+    for hop in hops.iter().rev() {
+        let Some(hop) = hop else { break };
+        address = *hop;
+        if !trusted.contains(*hop) {
+            break;
+        }
+    }
+    address
+}
+
+/// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`, each perhaps in quotes.
+fn parse_node(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    let address = text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    let bracketed = || text.strip_prefix('[')?.split(']').next()?.parse().ok();
+    address.or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+}
+
+fn forwarded_for(elements: &str) -> Vec<Option<IpAddr>> {
+    elements.split(',').filter_map(|element| parameter(element, "for")).map(parse_node).collect()
+}
+
+fn forwarded_proto(elements: &str) -> Option<&str> {
+    elements.rsplit(',').find_map(|element| parameter(element, "proto")).map(|proto| proto.trim_matches('"'))
+}
+
+fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    element.split(';').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn settle(peer: &str, lines: &[(&'static str, &str)]) -> (Client, HeaderMap) {
+        let mut headers: HeaderMap = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let trusted = TrustedProxies::from_config(&["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let peer = Peer::clear(SocketAddr::new(peer.parse().unwrap(), 1));
+        let client = Client::settle(&headers, &peer, &trusted);
+        let mut out = HeaderMap::new();
+        client.write(&mut out, &peer, &HeaderValue::from_static("app.example"), None);
+        (client, out)
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_believed_nothing() {
+        let (client, out) = settle(
+            "192.0.2.1",
+            &[
+                ("x-forwarded-for", "1.1.1.1"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "evil"),
+                ("forwarded", "for=1.1.1.1"),
+            ],
+        );
+        assert_eq!((client.address.to_string().as_str(), client.https), ("192.0.2.1", false));
+        assert_eq!(out["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(out["x-real-ip"], "192.0.2.1");
+        assert_eq!(out["x-forwarded-host"], "app.example");
+        assert_eq!(out["x-forwarded-proto"], "http");
+        assert!(!out.contains_key("forwarded"));
+    }
+
+    #[test]
+    fn a_trusted_proxy_names_the_rightmost_stranger() {
+        let (client, out) = settle(
+            "10.0.0.1",
+            &[
+                ("x-forwarded-for", "6.6.6.6, 203.0.113.9"),
+                ("x-forwarded-for", "10.2.3.4"),
+                ("x-forwarded-proto", "https"),
+            ],
+        );
+        assert_eq!((client.address.to_string().as_str(), client.https), ("203.0.113.9", true));
+        assert_eq!(out["x-forwarded-for"], "6.6.6.6, 203.0.113.9, 10.2.3.4, 10.0.0.1");
+        assert_eq!(out["x-real-ip"], "203.0.113.9");
+        assert_eq!(out["x-forwarded-port"], "443");
+    }
+
+    #[test]
+    fn forwarded_is_read_and_extended_with_brackets_for_ipv6() {
+        let (client, out) = settle("fd00::1", &[("forwarded", "for=\"[2001:db8::1]:4711\";proto=https")]);
+        assert_eq!((client.address.to_string().as_str(), client.https), ("2001:db8::1", true));
+        assert_eq!(out["forwarded"], "for=\"[2001:db8::1]:4711\";proto=https, for=\"[fd00::1]\";proto=https");
+    }
+
+    #[test]
+    fn an_unreadable_hop_is_not_skipped() {
+        let (client, _) = settle("10.0.0.1", &[("x-forwarded-for", "6.6.6.6, unknown, 10.0.0.9")]);
+        assert_eq!(client.address.to_string(), "10.0.0.9");
+    }
+
+    proptest! {
+        #[test]
+        fn no_forwarding_header_makes_it_panic(a in "[ -~]{0,60}", b in "[ -~]{0,60}") {
+            let _ = settle("10.0.0.1", &[("x-forwarded-for", &a), ("forwarded", &b)]);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The `Cookie` header as bytes: find the values of one name, or take that name out.
+//!
+//! SECURITY: split as browsers do and nothing more: at `;`, trimming only space and tab; no quotes, no
+//! percent-decoding, no `$Version` (RFC 6265bis §5.4). Another split is how cookies are smuggled.
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+/// Every value the client sent under `name`, in order.
+pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes())).filter_map(move |pair| value_of(pair, name))
+}
+
+/// Takes all cookies called `name` out and joins what is left to one line (RFC 9113 §8.2.3).
+pub fn remove(headers: &mut HeaderMap, name: &str) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    let Some(first) = lines.next() else { return };
+    let single = lines.next().is_none();
+    let has_name =
+        headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes())).any(|p| value_of(p, name).is_some());
+    if single && !has_name {
+        return;
+    }
+    let mut kept = Vec::with_capacity(first.len());
+    for pair in headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes())) {
+        if pair.is_empty() || value_of(pair, name).is_some() {
+            continue;
+        }
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
+    }
+    match HeaderValue::from_bytes(&kept) {
+        Ok(line) if !kept.is_empty() => drop(headers.insert(COOKIE, line)),
+        // Pieces of valid values joined by "; " are valid, so only the empty line ends here.
+        _ => drop(headers.remove(COOKIE)),
+    }
+}
+
+/// Whether a `Set-Cookie` line sets a cookie called `name`.
+#[must_use]
+pub fn sets(line: &HeaderValue, name: &str) -> bool {
+    let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    value_of(trim(pair), name).is_some()
+}
+
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|b| *b == b';').map(trim)
+}
+
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    // A pair without `=` is a nameless cookie, never ours.
+    let equals = pair.iter().position(|b| *b == b'=')?;
+    (trim(&pair[..equals]) == name.as_bytes()).then(|| trim(&pair[equals + 1..]))
+}
+
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap())).collect()
+    }
+
+    fn found(lines: &[&str]) -> Vec<String> {
+        values(&map(lines), "sessionid").map(|v| String::from_utf8_lossy(v).into_owned()).collect()
+    }
+
+    fn rest(lines: &[&str]) -> Option<String> {
+        let mut headers = map(lines);
+        remove(&mut headers, "sessionid");
+        assert!(headers.get_all(COOKIE).iter().count() <= 1);
+        headers.get(COOKIE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn the_value_is_found_wherever_it_stands() {
+        assert_eq!(found(&["a=1; sessionid=x; b=2"]), ["x"]);
+        assert_eq!(found(&["a=1", "sessionid=x"]), ["x"]);
+        assert_eq!(found(&["sessionid=x;sessionid=y"]), ["x", "y"]);
+        assert_eq!(found(&["sessionid = x"]), ["x"]);
+        assert_eq!(found(&["sessionid="]), [""]);
+    }
+
+    #[test]
+    fn look_alikes_are_not_ours() {
+        for line in [
+            "SessionId=x",
+            "sessionid2=x",
+            "xsessionid=x",
+            "sessionid",
+            "=sessionid",
+            "a=\"; b\" sessionid=x",
+            "%73essionid=x",
+            "\u{a0}sessionid=x",
+            "\u{2000}sessionid=x",
+        ] {
+            assert!(found(&[line]).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_our_cookie_is_taken_out() {
+        assert_eq!(rest(&["sessionid=x"]), None);
+        assert_eq!(rest(&["a=1; sessionid=x; b=\"2 3\""]).as_deref(), Some("a=1; b=\"2 3\""));
+        assert_eq!(rest(&["a=1;b=2"]).as_deref(), Some("a=1;b=2"));
+        assert_eq!(rest(&["a=1", "b=2; sessionid=x", "c=3"]).as_deref(), Some("a=1; b=2; c=3"));
+        assert_eq!(rest(&[]), None);
+    }
+
+    #[test]
+    fn a_set_cookie_of_our_name_is_recognised() {
+        assert!(sets(&HeaderValue::from_static("sessionid=x; Path=/"), "sessionid"));
+        assert!(sets(&HeaderValue::from_static(" sessionid =; Max-Age=0"), "sessionid"));
+        assert!(!sets(&HeaderValue::from_static("a=sessionid=x"), "sessionid"));
+    }
+
+    proptest! {
+        #[test]
+        fn after_removal_nothing_of_the_name_is_left(line in "[a-z=; \t\"]{0,60}") {
+            let mut headers = map(&[&line, "sessionid=z"]);
+            remove(&mut headers, "sessionid");
+            prop_assert_eq!(values(&headers, "sessionid").count(), 0);
+        }
+    }
+}

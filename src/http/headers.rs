@@ -1,0 +1,137 @@
+//! Hop-by-hop fields and the folding of names: what every proxy must take out of a message.
+
+use http::HeaderMap;
+use http::header::{self, HeaderName};
+
+/// Fields that concern one connection only (RFC 9110 §7.6.1), beyond those `Connection` nominates.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+];
+
+/// What a `Connection` line may not take away: it would cut a field the message cannot be judged without.
+const NEVER_NOMINATED: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::COOKIE, header::AUTHORIZATION];
+
+/// Removes hop-by-hop fields, those named in every `Connection` line first.
+// SECURITY: runs before we add our own headers, so that none of ours can be nominated away (CVE-2022-31813).
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(nominated) = nominated(headers) {
+        for name in nominated.iter().filter(|name| !NEVER_NOMINATED.contains(name)) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// The names that any `Connection` line lists, or `None` when none says more than keep-alive or close.
+fn nominated(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let mut names = Vec::new();
+    for line in headers.get_all(header::CONNECTION) {
+        for token in line.as_bytes().split(|b| *b == b',') {
+            let token = token.trim_ascii();
+            if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
+                continue;
+            }
+            names.extend(HeaderName::from_bytes(token).ok());
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+/// Whether a comma-separated list field contains `token`, compared without regard to case.
+#[must_use]
+pub fn list_contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let has = |line: &http::HeaderValue| {
+        line.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    };
+    headers.get_all(name).iter().any(has)
+}
+
+/// The name as apps behind CGI, WSGI, PHP or a servlet container may see it: every separator is `-`,
+/// and a leading `HTTP_` is gone.
+#[must_use]
+pub fn fold(name: &str) -> String {
+    let folded: String = name
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b.to_ascii_lowercase()) } else { '-' })
+        .collect();
+    folded.strip_prefix("http-").map(str::to_owned).unwrap_or(folded)
+}
+
+/// Whether folding leaves the (lower-case) name as it is.
+#[must_use]
+pub fn is_folded(name: &str) -> bool {
+    !name.starts_with("http-") && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// Adds `token` to `Vary` unless it is there already, or `*` is.
+pub fn add_vary_cookie(headers: &mut HeaderMap) {
+    let covered = list_contains(headers, &header::VARY, "cookie") || list_contains(headers, &header::VARY, "*");
+    if !covered {
+        headers.append(header::VARY, http::HeaderValue::from_static("Cookie"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn fields_nominated_in_any_connection_line_are_removed() {
+        let mut map = headers(&[
+            ("connection", "close, X-One"),
+            ("connection", "x-TWO,keep-alive"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("te", "trailers"),
+        ]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn host_cookie_and_authorization_cannot_be_nominated_away() {
+        let kept = [("host", "a"), ("cookie", "a=1"), ("authorization", "Basic x"), ("content-length", "1")];
+        let mut map = headers(&kept);
+        map.append(header::CONNECTION, HeaderValue::from_static("host, cookie, authorization, content-length"));
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&kept));
+    }
+
+    #[test]
+    fn names_fold_as_the_strangest_app_would() {
+        for name in ["X_Remote_User", "x.remote.user", "X-Remote_User", "HTTP_X_REMOTE_USER", "x~remote|user"] {
+            assert_eq!(fold(name), "x-remote-user", "{name}");
+        }
+        assert!(is_folded("x-remote-user"));
+        assert!(!is_folded("x_remote_user") && !is_folded("http-x-remote-user"));
+    }
+
+    #[test]
+    fn vary_is_extended_once() {
+        let mut map = headers(&[("vary", "Accept-Encoding, cookie")]);
+        add_vary_cookie(&mut map);
+        assert_eq!(map.get_all("vary").iter().count(), 1);
+        let mut map = headers(&[("vary", "Accept")]);
+        add_vary_cookie(&mut map);
+        add_vary_cookie(&mut map);
+        assert_eq!(map.get_all("vary").iter().count(), 2);
+    }
+}

@@ -1,0 +1,259 @@
+//! Identity headers: which names no client may send, and what an app is told of the user.
+//!
+//! `pipeline` strips on every route, anonymous ones too, before anything else reads the headers, and
+//! injects only what a `Permit` carries. SECURITY: both halves use one list of names, built at load.
+
+use std::collections::{BTreeMap, HashSet};
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Identity;
+use super::template::{Template, TemplateError};
+use crate::config::schema::{HeaderPreset, IdentityHeaders};
+use crate::http::headers::{fold, is_folded};
+
+/// Families of names that only the gateway may write.
+const PROTECTED_PREFIXES: [&str; 7] =
+    ["session-", "x-forwarded-", "x-original-", "x-accel-", "x-auth-request-", "x-remote-", "x-authentik-"];
+
+/// Names that apps take for an identity or a routing decision, whether or not this gateway sets them.
+const PROTECTED: [&str; 22] = [
+    "forwarded",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-method-override",
+    "proxy",
+    "cloakroom-assertion",
+    "remote-user",
+    "remote-name",
+    "remote-email",
+    "remote-groups",
+    "remote-addr",
+    "remote-host",
+    "auth-user",
+    "auth-type",
+    "x-auth-user",
+    "x-webauth-user",
+    "x-webauth-name",
+    "x-webauth-email",
+    "x-webauth-groups",
+    "x-user",
+    "x-proxy-user",
+];
+
+/// Fields whose alias spelling would be a second opinion on framing, host or credentials.
+const NEVER_ALIASED: [&str; 5] = ["content-length", "transfer-encoding", "host", "cookie", "authorization"];
+
+const REMOTE: [(&str, &str); 4] =
+    [("Remote-User", "{user}"), ("Remote-Name", "{name}"), ("Remote-Email", "{email}"), ("Remote-Groups", "{groups}")];
+
+const FORWARDED: [(&str, &str); 4] = [
+    ("X-Forwarded-User", "{user}"),
+    ("X-Forwarded-Preferred-Username", "{name}"),
+    ("X-Forwarded-Email", "{email}"),
+    ("X-Forwarded-Groups", "{groups}"),
+];
+
+/// A header that spells a framing or credential field in a way some apps take for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a header is an alias spelling of `{0}`")]
+pub struct Alias(&'static str);
+
+/// The names no client may send, on any route.
+#[derive(Debug, Clone)]
+pub struct Protected {
+    names: HashSet<Box<str>>,
+    /// PERF: whether any protected name begins with this byte; most headers end their check here.
+    first: [bool; 256],
+}
+
+impl Protected {
+    /// The built-in names and those that any of `injectors` writes.
+    #[must_use]
+    pub fn new<'a>(injectors: impl IntoIterator<Item = &'a Injector>) -> Self {
+        let configured = injectors.into_iter().flat_map(|injector| &injector.0).map(|(name, _)| fold(name.as_str()));
+        let names: HashSet<Box<str>> =
+            PROTECTED.iter().map(|name| (*name).into()).chain(configured.map(String::into_boxed_str)).collect();
+        let mut first = [false; 256];
+        let prefixes = PROTECTED_PREFIXES.iter().copied();
+        for name in names.iter().map(AsRef::as_ref).chain(prefixes) {
+            first[usize::from(name.as_bytes().first().copied().unwrap_or_default())] = true;
+        }
+        Self { names, first }
+    }
+
+    /// Removes every protected field and every alias of one.
+    ///
+    /// # Errors
+    /// [`Alias`] when a field is a disguised `Content-Length`, `Transfer-Encoding`, `Host`, `Cookie` or
+    /// `Authorization`: the request is refused.
+    pub fn strip(&self, headers: &mut HeaderMap) -> Result<(), Alias> {
+        let mut doomed = Vec::new();
+        for name in headers.keys() {
+            let text = name.as_str();
+            if is_folded(text) {
+                if self.first[usize::from(text.as_bytes()[0])] && self.covers(text) {
+                    doomed.push(name.clone());
+                }
+                continue;
+            }
+            let folded = fold(text);
+            if let Some(real) = NEVER_ALIASED.iter().find(|real| **real == folded) {
+                return Err(Alias(real));
+            }
+            if self.covers(&folded) {
+                doomed.push(name.clone());
+            }
+        }
+        for name in doomed {
+            headers.remove(name);
+        }
+        Ok(())
+    }
+
+    fn covers(&self, folded: &str) -> bool {
+        self.names.contains(folded) || PROTECTED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
+    }
+}
+
+/// What one route tells its app: header names and compiled templates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injector(Vec<(HeaderName, Template)>);
+
+/// Why identity headers cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InjectorError {
+    /// Not a header name.
+    #[error("`{0}` is not a header name")]
+    Name(String),
+    /// A faulty template.
+    #[error("{name}: {source}")]
+    Template {
+        /// The header it is for.
+        name: String,
+        /// What is wrong.
+        source: TemplateError,
+    },
+}
+
+impl Injector {
+    /// Compiles a preset or a map of templates.
+    ///
+    /// # Errors
+    /// See [`InjectorError`].
+    pub fn from_config(headers: &IdentityHeaders) -> Result<Self, InjectorError> {
+        let preset = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+        let templates: BTreeMap<String, String> = match headers {
+            IdentityHeaders::Preset(HeaderPreset::Remote) => preset(&REMOTE),
+            IdentityHeaders::Preset(HeaderPreset::Forwarded) => preset(&FORWARDED),
+            IdentityHeaders::Templates(map) => map.clone(),
+        };
+        let compile = |(name, template): (String, String)| {
+            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InjectorError::Name(name.clone()))?;
+            let template = Template::compile(&template).map_err(|source| InjectorError::Template { name, source })?;
+            Ok((header, template))
+        };
+        templates.into_iter().map(compile).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Writes the headers of `identity`, at most one line each.
+    pub fn inject(&self, identity: &Identity, headers: &mut HeaderMap) {
+        for (name, template) in &self.0 {
+            // Rendered values are visible ASCII, which every header value may be.
+            let value = template.render(identity).and_then(|text| HeaderValue::try_from(text).ok());
+            if let Some(value) = value {
+                headers.insert(name.clone(), value);
+            }
+        }
+    }
+
+    /// The lines that [`Self::inject`] writes.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter().map(|(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn injector() -> Injector {
+        let map =
+            [("X-Shop-Customer".to_owned(), "{user}".to_owned()), ("X-Shop-Mail".to_owned(), "{email}".to_owned())];
+        Injector::from_config(&IdentityHeaders::Templates(map.into_iter().collect())).unwrap()
+    }
+
+    fn survives(name: &str) -> Result<bool, Alias> {
+        let injector = injector();
+        let mut headers = HeaderMap::new();
+        headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("admin"));
+        headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("root"));
+        Protected::new([&injector]).strip(&mut headers)?;
+        Ok(!headers.is_empty())
+    }
+
+    #[test]
+    fn identity_headers_of_a_client_are_removed_in_every_spelling() {
+        for name in ["Remote-User", "remote_user", "REMOTE_USER", "Remote.User", "X-Remote_User", "HTTP_X_REMOTE_USER"]
+        {
+            assert_eq!(survives(name), Ok(false), "{name}");
+        }
+        for separator in "!#$%&'*+-.^_`|~".chars() {
+            let name = format!("X{separator}Shop{separator}Customer");
+            assert_eq!(survives(&name), Ok(false), "{name}");
+        }
+    }
+
+    #[test]
+    fn forwarding_and_session_headers_of_a_client_are_removed() {
+        for name in [
+            "X-Forwarded-Prefix",
+            "X-Forwarded-Uri",
+            "X_Forwarded_For",
+            "Forwarded",
+            "X-Real-IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "Proxy",
+            "Session-User",
+            "Session-Data",
+            "session_set",
+            "Cloakroom-Assertion",
+            "X-Auth-Request-User",
+            "X-WEBAUTH-USER",
+            "X-Accel-Redirect",
+            "X-HTTP-Method-Override",
+        ] {
+            assert_eq!(survives(name), Ok(false), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_headers_pass() {
+        for name in
+            ["Accept", "Sec-Fetch-Mode", "X-Requested-With", "X-CSRFToken", "Authorization", "x_custom", "Referer"]
+        {
+            assert_eq!(survives(name), Ok(true), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_disguised_framing_or_credential_header_refuses_the_request() {
+        for name in ["Content_Length", "transfer.encoding", "Cookie_", "HTTP_HOST", "HTTP_COOKIE", "HTTP-Authorization"]
+        {
+            let refused = survives(name).is_err();
+            assert_eq!(refused, !name.ends_with('_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_absent_attribute_means_an_absent_header() {
+        let ann = Identity { user: "ann".into(), name: None, email: None, groups: vec![], since: Timestamp(0) };
+        let mut headers = HeaderMap::new();
+        injector().inject(&ann, &mut headers);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["x-shop-customer"], "ann");
+    }
+}

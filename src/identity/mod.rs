@@ -1,0 +1,34 @@
+//! Who somebody is, once proven, and how an app is told so.
+//!
+//! `auth` makes an [`Identity`], `session` keeps it, `policy` judges by it, `headers` writes it into
+//! requests. Nothing here decides who may do what.
+
+pub mod headers;
+mod template;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// A signed-in user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The canonical account name.
+    pub user: Box<str>,
+    /// Name for people.
+    pub name: Option<Box<str>>,
+    /// E-mail address.
+    pub email: Option<Box<str>>,
+    /// Groups, in the order of their source.
+    pub groups: Vec<Box<str>>,
+    /// When this was proven.
+    pub since: Timestamp,
+}
+
+impl Identity {
+    /// Whether the user is in at least one of `groups`.
+    #[must_use]
+    pub fn is_in_any(&self, groups: &[String]) -> bool {
+        self.groups.iter().any(|own| groups.iter().any(|wanted| **own == **wanted))
+    }
+}

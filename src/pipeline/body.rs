@@ -1,0 +1,104 @@
+//! The body of a response to the browser: our own page, or what the app sends.
+//!
+//! It carries the request's access log line, which is written when the body ends or is dropped.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::proxy::{Interrupted, UpstreamBody};
+use crate::telemetry::access::Record;
+
+/// A response body.
+#[derive(Debug)]
+pub struct Body {
+    source: Source,
+    record: Option<Record>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Page(Option<Bytes>),
+    App(UpstreamBody),
+}
+
+impl From<Bytes> for Body {
+    fn from(page: Bytes) -> Self {
+        Self { source: Source::Page(Some(page).filter(|page| !page.is_empty())), record: None }
+    }
+}
+
+impl From<UpstreamBody> for Body {
+    fn from(app: UpstreamBody) -> Self {
+        Self { source: Source::App(app), record: None }
+    }
+}
+
+impl Body {
+    /// Ties the access log line to the body.
+    pub(super) fn recorded(mut self, record: Option<Record>, status: StatusCode) -> Self {
+        self.record = record;
+        if let Some(record) = &mut self.record {
+            record.status = status;
+            // A body that is empty from the start is never polled.
+            record.complete = self.source.is_end();
+        }
+        self
+    }
+
+    fn note(&mut self, frame: Option<&Bytes>) {
+        if let Some(record) = &mut self.record {
+            record.sent += frame.map_or(0, |data| data.len() as u64);
+            record.complete = self.source.is_end();
+        }
+    }
+}
+
+impl Source {
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Page(page) => page.is_none(),
+            Self::App(app) => app.is_end_stream(),
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Interrupted;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        let polled = match &mut self.source {
+            Source::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
+            Source::App(app) => Pin::new(app).poll_frame(cx),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let data = frame.data_ref().cloned();
+                self.note(data.as_ref());
+            }
+            Poll::Ready(Some(Err(error))) => tracing::warn!(%error, "a response broke off"),
+            Poll::Ready(None) => {
+                if let Some(record) = &mut self.record {
+                    record.complete = true;
+                }
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |page| page.len() as u64)),
+            Source::App(app) => app.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The upstream half of the data path: HTTP/1.1 in clear over our own pools of connections.
+//!
+//! `pipeline` calls [`forward`] or [`forward_upgrade`] with a request that is already cleaned: hop-by-hop
+//! headers gone, identity injected, origin-form target, `Host` set. Nothing here knows of sessions,
+//! routes or users, and nothing here writes a page: every failure is an [`Error`] that says whose it is.
+
+mod body;
+mod connect;
+mod error;
+mod forward;
+mod io;
+mod pool;
+mod request;
+mod response;
+mod scan;
+#[cfg(test)]
+mod scripted;
+mod trailers;
+mod tunnel;
+mod upgrade;
+mod upstream;
+mod wire;
+
+pub use body::{Interrupted, UpstreamBody};
+pub use error::Error;
+pub use forward::forward;
+pub use pool::{Pool, Pools};
+pub use upgrade::{BadHandshake, Handshake, forward_upgrade};
+pub use upstream::{ConfigError, Upstream};

@@ -1,0 +1,138 @@
+//! Keys for what the gateway signs, derived from `session.keys` by HKDF, one per purpose.
+//!
+//! `gateway` builds one per generation. In this version the first key derives session handles; the
+//! keys are generated into `data_dir` when none are configured, so that handles outlive a restart.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::id::{Id, NoRandomness, random_bytes};
+use crate::config::Secret;
+use crate::store::Handle;
+
+/// The key that names sessions.
+#[derive(Debug)]
+pub struct Keyring {
+    handles: hmac::Key,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The generated key cannot be read or written.
+    #[error(
+        "{path}: {source}; the gateway keeps the keys it generates there: make the directory writable, or set session.keys"
+    )]
+    File {
+        /// The key file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// See [`NoRandomness`].
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+impl Keyring {
+    /// From the configured keys (the first signs), or from the generated one in `data_dir`.
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn from_config(keys: &[Secret], data_dir: &Path) -> Result<Self, KeyringError> {
+        match keys.first() {
+            Some(first) => Ok(Self::new(first.reveal().as_bytes())),
+            None => Ok(Self::new(generated(data_dir)?.reveal().as_bytes())),
+        }
+    }
+
+    /// A keyring whose key is forgotten with the process.
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn ephemeral() -> Result<Self, KeyringError> {
+        Ok(Self::new(&random_bytes::<32>()?))
+    }
+
+    /// The public name of the session with this id.
+    #[must_use]
+    pub fn handle(&self, id: &Id) -> Handle {
+        let tag = hmac::sign(&self.handles, id.reveal().as_bytes());
+        let mut handle = [0; 8];
+        handle.copy_from_slice(&tag.as_ref()[..8]);
+        Handle(handle)
+    }
+
+    fn new(secret: &[u8]) -> Self {
+        let mut derived = [0; 32];
+        let pseudo_random_key = Salt::new(HKDF_SHA256, b"cloakroom").extract(secret);
+        // HKDF fails only for outputs beyond 255 blocks; this is one.
+        if let Ok(output) = pseudo_random_key.expand(&[b"session handle"], HKDF_SHA256) {
+            let _ = output.fill(&mut derived);
+        }
+        Self { handles: hmac::Key::new(hmac::HMAC_SHA256, &derived) }
+    }
+}
+
+fn generated(data_dir: &Path) -> Result<Secret, KeyringError> {
+    let path = data_dir.join("session.key");
+    let at_path = |source| KeyringError::File { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() >= 32 => Ok(Secret::from(text.trim().to_owned())),
+        Ok(_) => Err(at_path(io::Error::new(io::ErrorKind::InvalidData, "holds less than 32 characters"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = URL_SAFE_NO_PAD.encode(random_bytes::<32>()?);
+            fs::create_dir_all(data_dir).map_err(at_path)?;
+            write_private(&path, &key).map_err(at_path)?;
+            tracing::info!(path = %path.display(), "generated a session key");
+            Ok(Secret::from(key))
+        }
+        Err(error) => Err(at_path(error)),
+    }
+}
+
+/// SECURITY: readable by its owner only from the first byte on, and never over an existing file.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_generated_key_is_private_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("data");
+        let id = Id::generate().unwrap();
+        let first = Keyring::from_config(&[], &data_dir).unwrap().handle(&id);
+        let mode = fs::metadata(data_dir.join("session.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(Keyring::from_config(&[], &data_dir).unwrap().handle(&id), first);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_named_with_the_remedy() {
+        let error = Keyring::from_config(&[], Path::new("/proc/nowhere")).unwrap_err().to_string();
+        assert!(error.starts_with("/proc/nowhere/session.key: ") && error.contains("session.keys"), "{error}");
+    }
+
+    #[test]
+    fn a_handle_depends_on_the_key() {
+        let id = Id::generate().unwrap();
+        let handle = |key: &str| Keyring::from_config(&[key.to_owned().into()], Path::new("/")).unwrap().handle(&id);
+        assert_eq!(handle(&"a".repeat(32)), handle(&"a".repeat(32)));
+        assert_ne!(handle(&"a".repeat(32)), handle(&"b".repeat(32)));
+    }
+}

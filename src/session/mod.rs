@@ -1,0 +1,21 @@
+//! The browser's session, from its cookie to its end.
+//!
+//! A request [`Manager::open`]s its session (perhaps an empty one), records changes on it, and
+//! [`Manager::commit`]s them before the response head leaves. Ids live in cookies only; everything else
+//! names a session by its handle. The store is asked by the manager alone.
+
+mod changes;
+mod cookie;
+mod expiry;
+mod id;
+mod keyring;
+mod manager;
+mod record;
+#[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
+mod session;
+
+pub use changes::Change;
+pub use id::{NoRandomness, random_bytes};
+pub use keyring::{Keyring, KeyringError};
+pub use manager::{Committed, Error, Manager, Visit};
+pub use session::Session;

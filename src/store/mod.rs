@@ -1,0 +1,100 @@
+//! Where sessions are kept: keys, bytes and a small envelope. Every session rule stands above.
+//!
+//! Only `session::manager` calls a [`Store`]. An implementation knows nothing of cookies, users' rights or
+//! expiry policy; it promises the contract written at each method, and `store::conformance` tests it.
+//!
+//! - *Absent* and *unreachable* are different answers: `Ok(None)` and `Err(Error)`.
+//! - An update never inserts, so it can never revive a deleted session.
+
+#[cfg(test)]
+pub(crate) mod conformance;
+mod entry;
+mod memory;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+pub use entry::{Entry, Handle, Key, Meta};
+pub use memory::MemoryStore;
+
+use crate::clock::Timestamp;
+
+/// Why a store could not answer. Never means "no such session".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store holds `max_sessions`, and none of them may be evicted.
+    #[error("the session store is full: raise store.max_sessions or shorten session.absolute_timeout")]
+    Full,
+    /// The store does not answer.
+    #[error("the session store is unreachable: {0}")]
+    Unreachable(String),
+}
+
+/// What became of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Updated {
+    /// Written.
+    Done,
+    /// Somebody else wrote since the version that was read: load and apply again.
+    Conflict,
+    /// The session is gone.
+    Absent,
+}
+
+/// An answer that is there at once (memory, cache) or later. A ready one costs no allocation and never suspends.
+pub enum Reply<'a, T> {
+    /// Here it is.
+    Now(Result<T, Error>),
+    /// It takes I/O.
+    Later(Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>),
+}
+
+/// Keeps sessions by key.
+pub trait Store: Send + Sync + 'static {
+    /// Inserts if absent; `false` when the key is taken, which then stays as it was.
+    fn create(&self, key: Key, entry: Entry) -> Reply<'_, bool>;
+
+    /// The latest version. Expired entries may be returned: expiry is judged above.
+    fn load(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>>;
+
+    /// Replaces the version `seen`; [`Updated::Absent`] when there is nothing to replace.
+    fn update(&self, key: Key, seen: u64, entry: Entry) -> Reply<'_, Updated>;
+
+    /// Moves "last seen" and the sweep deadline forward, never back; data and version stay as they are.
+    fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Reply<'_, ()>;
+
+    /// Deletes; `false` when there was nothing. No write that began earlier may bring it back.
+    fn delete(&self, key: Key) -> Reply<'_, bool>;
+
+    /// All sessions of a user.
+    fn list_by_user<'a>(&'a self, user: &'a str) -> Reply<'a, Vec<(Key, Arc<Entry>)>>;
+
+    /// Deletes up to `limit` sessions whose deadline has passed; returns how many.
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, usize>;
+
+    /// Whether the store can be reached.
+    fn ping(&self) -> Reply<'_, ()>;
+}
+
+impl<T: Unpin> Future for Reply<'_, T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(answer) => {
+                // Polled again after it was ready: a caller's mistake, answered rather than panicked about.
+                let again = Err(Error::Unreachable("asked twice for one answer".into()));
+                Poll::Ready(std::mem::replace(answer, again))
+            }
+            Self::Later(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<T> From<T> for Reply<'_, T> {
+    fn from(answer: T) -> Self {
+        Self::Now(Ok(answer))
+    }
+}
