@@ -64,6 +64,14 @@ class EachPageIsLookedAt(unittest.TestCase):
     def test_the_page_for_a_browser_without_cookies(self):
         self._everywhere(self._without_cookies, cookies=False)
 
+    def test_the_page_after_too_many_tries(self):
+        app = Upstream(say("an app"))
+        self.addCleanup(app.stop)
+        # Apart from the others: the address of all our browsers is banned here.
+        gateway = Gateway(route("app", app.port))
+        self.addCleanup(gateway.stop)
+        self._everywhere(lambda browser, variant: self._guess(browser, variant, f"http://127.0.0.1:{gateway.port}/"))
+
     def _everywhere(self, walk, **settings):
         for screen, (width, height, phone) in SCREENS.items():
             for scheme in ("light", "dark"):
@@ -109,9 +117,17 @@ class EachPageIsLookedAt(unittest.TestCase):
         origin = f"http://127.0.0.1:{self.gateway.port}"
         browser.open(origin + "/")
         browser.fill_in("bob", PASSWORDS["bob"])
-        for page, path in (("forbidden", "/managers"), ("app-down", "/down"), ("no-such-page", "/.session/nothing")):
+        pages = {"forbidden": "/managers", "app-down": "/down", "no-such-page": "/.session/nothing"}
+        for page, path in {**pages, "cookie-check": "/.session/cookie-check"}.items():
             browser.open(origin + path)
             self._picture(browser, page, variant)
+
+    def _guess(self, browser, variant, url):
+        browser.open(url)
+        for _ in range(5):
+            browser.fill_in("alice", "a guess")
+        self.assertRegex(browser.one("[role=alert]").text, "(?i)too many", browser.page())
+        self._picture(browser, "too-many-tries", variant)
 
     def _without_cookies(self, browser, variant):
         browser.open(self.demo.url + "/secret")
