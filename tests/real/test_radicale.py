@@ -23,6 +23,9 @@ class RadicaleBehindTheGateway(unittest.TestCase):
         cls.addClassCleanup(app.stop)
         cls.gateway = Gateway(route("calendar", app.port, headers='{ X-Remote-User: "{user}" }'))
         cls.addClassCleanup(cls.gateway.stop)
+        # Nothing but the removal of headers protects the app here.
+        cls.open = Gateway(route("calendar", app.port, access="public", headers='{ X-Remote-User: "{user}" }'))
+        cls.addClassCleanup(cls.open.stop)
         alice = cls.gateway.signed_in("alice", "/.web/")
         for method, path, text in (("MKCALENDAR", COLLECTION, ""), ("PUT", ENTRY, calendar.entry("one", "Alice's secret"))):
             answer = alice.fetch(path, method, {"Content-Type": "text/calendar"}, text)
@@ -86,6 +89,13 @@ class RadicaleBehindTheGateway(unittest.TestCase):
             with self.subTest(header=name):
                 answer = self.gateway.client().fetch(ENTRY, headers={name: "alice"})
                 self.assertIn(answer.status, (400, 401), str(answer))
+                self.assertNotIn("secret", answer.text)
+
+    def test_a_forged_header_on_a_public_route_gets_nothing(self):
+        for name in aliases("X-Remote-User"):
+            with self.subTest(header=name):
+                answer = self.open.client().fetch(ENTRY, headers={name: "alice"})
+                self.assertIn(answer.status, (400, 401, 403), str(answer))
                 self.assertNotIn("secret", answer.text)
 
     def test_a_forged_header_with_a_session_changes_nobody(self):
