@@ -51,6 +51,11 @@ impl ConnectionState {
         let _ = self.violation.set(why);
     }
 
+    /// Notes that what follows an upgrade nobody granted is only to be read away.
+    pub(super) fn refuse_upgrade(&self) {
+        self.read(Phase::Refused, self.heads());
+    }
+
     pub(super) fn violation(&self) -> Option<Violation> {
         self.violation.get().copied()
     }

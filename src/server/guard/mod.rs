@@ -5,7 +5,7 @@
 //! hyper's own parser refuses the request. Valid requests pass unchanged, and nothing is buffered.
 //!
 //! **The pact on upgrades.** After a head with an `Upgrade` field the bytes may be another protocol,
-//! so the guard looks at none of them any more. `server::connection` therefore closes the connection
+//! so the guard looks at none of them any more. `server::http1` therefore closes the connection
 //! after every answer to such a request but 101: nothing behind it is ever read as a request.
 
 mod chunked;

@@ -105,6 +105,7 @@ async fn answer(app: Rc<App>, peer: Rc<Peer>, mut request: Request<Incoming>) ->
     match request.uri().path() {
         "/panic" => panic!("asked for"),
         "/wait" => app.gate.notified().await,
+        "/refuse" => return text(StatusCode::PAYLOAD_TOO_LARGE, String::new()),
         "/endless" => return Response::new(Endless.boxed_unsync()),
         "/tunnel" => {
             let upgrade = hyper::upgrade::on(&mut request);
