@@ -1,7 +1,7 @@
 //! Hop-by-hop fields and the folding of names: what every proxy must take out of a message.
 
 use http::HeaderMap;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), beyond those `Connection` nominates.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -18,9 +18,11 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// What a `Connection` line may not take away: it would cut a field the message cannot be judged without.
 const NEVER_NOMINATED: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::COOKIE, header::AUTHORIZATION];
 
-/// Removes hop-by-hop fields, those named in every `Connection` line first.
+/// Removes a request's hop-by-hop fields, those named in every `Connection` line first. That trailers are
+/// welcome is said anew for the next hop (RFC 9110 §10.1.4).
 // SECURITY: runs before we add our own headers, so that none of ours can be nominated away (CVE-2022-31813).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let trailers = list_contains(headers, &header::TE, "trailers");
     if let Some(nominated) = nominated(headers) {
         for name in nominated.iter().filter(|name| !NEVER_NOMINATED.contains(name)) {
             headers.remove(name);
@@ -28,6 +30,10 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
 }
 
@@ -49,7 +55,7 @@ fn nominated(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
 /// Whether a comma-separated list field contains `token`, compared without regard to case.
 #[must_use]
 pub fn list_contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let has = |line: &http::HeaderValue| {
+    let has = |line: &HeaderValue| {
         line.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
     headers.get_all(name).iter().any(has)
@@ -76,14 +82,12 @@ pub fn is_folded(name: &str) -> bool {
 pub fn add_vary_cookie(headers: &mut HeaderMap) {
     let covered = list_contains(headers, &header::VARY, "cookie") || list_contains(headers, &header::VARY, "*");
     if !covered {
-        headers.append(header::VARY, http::HeaderValue::from_static("Cookie"));
+        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
