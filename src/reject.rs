@@ -161,6 +161,10 @@ impl Reject {
             Self::Session(_) => vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))],
             // A client whose framing or naming is in doubt is not listened to any further.
             Self::Host | Self::Alias(_) | Self::Target(_) => vec![close],
+            // Of this body more may come, which nobody will read.
+            Self::TooLarge | Self::Own(endpoints::Error::Body(_)) | Self::Upstream(proxy::Error::Client(_)) => {
+                vec![close]
+            }
             _ => Vec::new(),
         }
     }
