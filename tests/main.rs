@@ -7,5 +7,29 @@ mod layers;
 
 mod support;
 
+/// How requests are delimited on HTTP/1.1: what is refused before any app hears of it.
+mod framing;
+
+/// What apps answer, hostile and broken ones too, and what of it a client gets to see.
+mod responses;
+
+/// HTTP/2 in front: malformed fields, floods, and the way down to HTTP/1.1.
+mod http2;
+
+/// Host, target and path: one reading for routing, policy and the app.
+mod paths;
+
+/// Headers that say who the user is: no client can send one, in any spelling.
+mod identity_headers;
+
+/// Headers about the client and the connection: forwarding, hop-by-hop, expectations.
+mod forwarding;
+
+/// Bodies on their way: streaming, back-pressure, limits, trailers, aborts.
+mod streaming;
+
+/// WebSockets: the handshake, what passes before and after it, and other upgrades.
+mod websockets;
+
 /// Sign-in, sign-out, cookies and session life as a browser sees them.
 mod sessions;
