@@ -28,7 +28,6 @@ pub const END_HEADERS: u8 = 4;
 /// Error codes (RFC 9113 §7).
 pub const PROTOCOL_ERROR: u32 = 1;
 pub const CANCEL: u32 = 8;
-pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// One connection after its preface and empty SETTINGS.
 pub struct Frames {
