@@ -1,3 +1,7 @@
+//! Headers about the client and the connection: `X-Forwarded-*`, `Forwarded`, hop-by-hop fields, `Host`.
+//!
+//! A case shows what the app is told, by a stranger and by a trusted proxy.
+
 use crate::support::{App, Seen, TestGateway};
 
 fn ask(gateway: &TestGateway, app: &App, lines: &str) -> Seen {

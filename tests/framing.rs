@@ -1,3 +1,8 @@
+//! How requests are delimited on HTTP/1.1 (RFC 9112): each ambiguous one is refused before any app hears of it.
+//!
+//! Raw bytes through the whole gateway. What a case shows is the status, the closed connection, and that the
+//! request behind it is neither answered nor forwarded.
+
 use crate::support::{App, Client, TestGateway, ok};
 
 /// Behind each refused request: if it is ever answered or seen by the app, the two were read apart wrongly.

@@ -1,14 +1,15 @@
-use std::io::Write;
-use std::time::{Duration, Instant};
+//! HTTP/2 in front (RFC 9113): malformed fields and floods, as raw frames.
+//!
+//! What a case shows is how the stream or connection ends, and what the app saw, which is usually nothing.
 
-use bytes::Bytes;
-use http::{Request, Response, Version};
+use std::io::Read;
+use std::time::{Duration, Instant};
 
 use crate::support::frames::{
     CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, Fate, Frames, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, block, encode,
 };
-use crate::support::{App, HOST, TlsGateway, ok};
+use crate::support::{App, TlsGateway, ok};
 
 /// Field names and values in the order in which they are sent.
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -226,6 +227,9 @@ fn the_scheme_a_client_claims_is_not_the_one_the_app_is_told() {
     }
 }
 
+/// The bytes of the n-th repetition.
+type Flood = fn(u32) -> Vec<u8>;
+
 /// Whether the connection ends when `flood` is repeated; a client that is cut off cannot write any more.
 fn ends_under(frames: &mut Frames, flood: impl Fn(u32) -> Vec<u8>, times: u32) -> Option<Fate> {
     for batch in 0..times / 100 {
@@ -301,7 +305,7 @@ fn floods_of_continuation_and_empty_data_end_the_connection() {
 fn floods_of_small_control_frames_cost_little() {
     let app = App::answering(ok(""));
     let server = before(&app);
-    let floods: [(&str, fn(u32) -> Vec<u8>); 4] = [
+    let floods: [(&str, Flood); 4] = [
         ("PING", |n| encode(PING, 0, 0, u64::from(n).to_be_bytes())),
         ("SETTINGS", |_| encode(SETTINGS, 0, 0, [])),
         ("WINDOW_UPDATE", |_| encode(WINDOW_UPDATE, 0, 0, 1_u32.to_be_bytes())),
@@ -388,112 +392,19 @@ fn identity_headers_and_aliases_are_removed_from_http_2_as_well() {
     assert_eq!(app.seen().len(), 1);
 }
 
-/// Runs `test` with a well-behaved client of `server`.
-fn with_client<F: Future<Output = ()>>(server: &TlsGateway, test: impl FnOnce(h2::client::SendRequest<Bytes>) -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = h2::client::handshake(server.connect("h2").await).await.unwrap();
-        let connection = tokio::spawn(connection);
-        let test = async { test(client.ready().await.unwrap()).await };
-        tokio::time::timeout(Duration::from_secs(20), test).await.expect("nothing hangs");
-        connection.abort();
-    });
-}
-
-fn request(method: &str, path: &str) -> http::request::Builder {
-    Request::builder().method(method).uri(format!("https://{HOST}{path}")).version(Version::HTTP_2)
-}
-
-async fn all(
-    response: Response<h2::RecvStream>,
-) -> Result<(Response<()>, Vec<u8>, Option<http::HeaderMap>), h2::Error> {
-    let (head, mut body) = response.into_parts();
-    let mut bytes = Vec::new();
-    while let Some(piece) = body.data().await {
-        let piece = piece?;
-        body.flow_control().release_capacity(piece.len())?;
-        bytes.extend_from_slice(&piece);
-    }
-    let trailers = body.trailers().await?;
-    Ok((Response::from_parts(head, ()), bytes, trailers))
-}
-
-/// H2-12: the request is written anew from its parts.
+/// A stream the client gives up is given up towards the app as well.
 #[test]
-fn a_request_goes_down_to_http_1_1_whole_and_clean() {
-    let app = App::answering(
-        "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
-         Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 7\r\nRemote-User: eve\r\n\r\n",
-    );
-    let server = before(&app);
-    with_client(&server, async |mut client| {
-        let post =
-            request("POST", "/a/../b?c=d").header("cookie", "a=1").header("cookie", "b=2").header("te", "trailers");
-        let (response, mut upload) = client.send_request(post.body(()).unwrap(), false).unwrap();
-        upload.send_data(Bytes::from_static(b"first "), false).unwrap();
-        upload.send_data(Bytes::from_static(b"last"), false).unwrap();
-        upload.send_trailers([("remote-user".parse().unwrap(), "eve".parse().unwrap())].into_iter().collect()).unwrap();
-        let (head, body, trailers) = all(response.await.unwrap()).await.unwrap();
-        assert_eq!((head.status().as_u16(), &body[..]), (200, &b"body"[..]));
-        for gone in ["connection", "keep-alive", "transfer-encoding", "x-hop"] {
-            assert!(!head.headers().contains_key(gone), "{gone}");
-        }
-        let cookies: Vec<_> = head.headers().get_all("set-cookie").iter().collect();
-        assert_eq!(cookies, ["a=1", "b=2"]);
-        let trailers = trailers.unwrap();
-        assert_eq!((trailers.len(), trailers["x-sum"].as_bytes()), (1, &b"7"[..]));
-    });
-    let seen = app.last();
-    assert_eq!((seen.line(), &seen.body[..]), ("POST /b?c=d HTTP/1.1", &b"first last"[..]));
-    assert_eq!((seen.header("host"), seen.header("cookie")), (Some(HOST), Some("a=1; b=2")));
-    assert_eq!((seen.header("transfer-encoding"), seen.header("content-length")), (Some("chunked"), None));
-    assert_eq!((seen.header("te"), seen.header("connection")), (Some("trailers"), Some("te")));
-    assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
-    assert!(!seen.head.contains("eve"));
-}
-
-/// H2-12: a POST without a body says so, which HTTP/1.1 apps expect.
-#[test]
-fn an_empty_post_has_a_length_of_zero_and_an_empty_get_none() {
-    let app = App::answering(ok(""));
-    let server = before(&app);
-    with_client(&server, async |mut client| {
-        for method in ["POST", "GET"] {
-            let (response, _) = client.send_request(request(method, "/x").body(()).unwrap(), true).unwrap();
-            assert_eq!(response.await.unwrap().status(), 200);
-        }
-    });
-    assert_eq!(app.seen()[0].header("content-length"), Some("0"));
-    assert_eq!((app.seen()[1].header("content-length"), app.seen()[1].header("transfer-encoding")), (None, None));
-}
-
-/// Our own refusals say `Connection: close` on HTTP/1.1, which HTTP/2 forbids; the connection lives on.
-#[test]
-fn a_refusal_has_no_connection_header_and_leaves_the_other_streams_alone() {
-    let app = App::answering(ok("x"));
-    let server = before(&app);
-    with_client(&server, async |mut client| {
-        for (path, status) in [("/%2fx", 400), ("/.session/none", 404), ("/x", 200), ("/%00", 400), ("/x", 200)] {
-            let (response, _) = client.send_request(request("GET", path).body(()).unwrap(), true).unwrap();
-            let (head, _, _) = all(response.await.unwrap()).await.unwrap();
-            assert_eq!(head.status().as_u16(), status, "{path}");
-            assert!(!head.headers().contains_key("connection"), "{path}");
-        }
-    });
-}
-
-/// FR-27 on HTTP/2: what is cut short is a reset, never an end.
-#[test]
-fn a_response_that_is_cut_short_is_a_reset_stream() {
-    let app = App::with(|_, stream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nonly\r\n");
+fn a_reset_stream_closes_the_connection_to_the_app() {
+    let (sender, closed) = std::sync::mpsc::channel();
+    let app = App::with(move |_, stream| {
+        // Only an end or a reset can come.
+        sender.send(!matches!(stream.read(&mut [0]), Ok(1..))).unwrap();
         false
     });
     let server = before(&app);
-    with_client(&server, async |mut client| {
-        let (response, _) = client.send_request(request("GET", "/x").body(()).unwrap(), true).unwrap();
-        assert!(all(response.await.unwrap()).await.unwrap_err().is_reset());
-        let (response, _) = client.send_request(request("GET", "/x").body(()).unwrap(), true).unwrap();
-        assert_eq!(response.await.unwrap().status(), 200);
-    });
+    let mut frames = Frames::connect(&server);
+    frames.get(1, &GET);
+    app.wait_for(1);
+    frames.frame(RST_STREAM, 0, 1, CANCEL.to_be_bytes());
+    assert_eq!(closed.recv_timeout(Duration::from_secs(10)), Ok(true));
 }

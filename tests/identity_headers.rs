@@ -1,3 +1,7 @@
+//! Headers that say who the user is: no client can send one, in any spelling, on any route.
+//!
+//! A case sends the value `eve` and looks for it in what the app saw.
+
 use crate::support::{App, Browser, PASSWORD, TestGateway};
 
 /// What lower-casing and taking every separator for `-` turns into one of these names an identity for some app.

@@ -15,8 +15,11 @@ mod framing;
 /// What apps answer, hostile and broken ones too, and what of it a client gets to see.
 mod responses;
 
-/// HTTP/2 in front: malformed fields, floods, and the way down to HTTP/1.1.
+/// HTTP/2 in front: malformed fields and floods, frame by frame.
 mod http2;
+
+/// HTTP/2 requests on their way down to HTTP/1.1, and the answers back up.
+mod downgrade;
 
 /// Host, target and path: one reading for routing, policy and the app.
 mod paths;

@@ -1,3 +1,7 @@
+//! Host, target and path: one reading for routing, policy and the app.
+//!
+//! A case shows the status and the request line the app got, or that it got none.
+
 use crate::support::{App, Client, TestGateway};
 
 /// Two apps under one host: everybody may see `public`, only staff `admin`.
@@ -62,12 +66,14 @@ fn a_request_without_exactly_one_valid_host_is_refused() {
     }
 }
 
-/// PA-01: HTTP/1.0 may go without `Host`, but then nobody knows which app is meant.
+/// PA-01: HTTP/1.0 may go without `Host`, but then nobody knows which app is meant; an absolute target does not
+/// replace it (RFC 9112 §3.2).
 #[test]
-fn a_1_0_request_without_host_is_refused_as_well() {
+fn neither_an_old_version_nor_an_absolute_target_replaces_the_host() {
     let app = App::echoing();
     let gateway = TestGateway::open_before(&app);
     assert_eq!(one_request(&gateway, "GET / HTTP/1.0\r\n\r\n"), 400);
+    assert_eq!(one_request(&gateway, "GET http://a/ HTTP/1.1\r\n\r\n"), 400);
     assert!(app.seen().is_empty());
 }
 

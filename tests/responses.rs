@@ -1,3 +1,7 @@
+//! What apps answer, hostile and broken ones too: 502, or a cut that the client can see, and no byte of theirs.
+//!
+//! The app is a raw socket that writes exactly what a case says.
+
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
 
@@ -189,6 +193,15 @@ fn a_body_without_a_length_becomes_chunks() {
     assert_eq!((response.status, response.header("transfer-encoding")), (200, Some("chunked")));
     assert!(response.complete);
     assert_eq!(response.text(), "all of it");
+}
+
+/// RFC 9112 §6.1: chunks would be garbage to it.
+#[test]
+fn an_old_client_gets_no_chunks() {
+    let app = app("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
+    let gateway = TestGateway::open_before(&app);
+    let text = gateway.connect().send("GET /x HTTP/1.0\r\nHost: a\r\n\r\n").rest();
+    assert!(!text.to_lowercase().contains("transfer-encoding") && text.ends_with("\r\n\r\nbody"), "{text}");
 }
 
 /// FR-29: an idle connection that the app closes in that moment is not the client's misfortune.

@@ -1,3 +1,7 @@
+//! Bodies on their way: streaming and back-pressure in both directions, limits, trailers, aborts.
+//!
+//! Both ends wait for one another, so that nothing here depends on how fast the machine is.
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;

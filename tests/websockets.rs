@@ -1,3 +1,7 @@
+//! WebSockets (RFC 6455): the handshake, what passes before and after it, and other upgrades.
+//!
+//! Mostly raw bytes; one test has a real client and a real server.
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
