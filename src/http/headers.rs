@@ -98,10 +98,17 @@ mod tests {
             ("x-three", "3"),
             ("keep-alive", "timeout=5"),
             ("upgrade", "h2c"),
-            ("te", "trailers"),
+            ("te", "gzip"),
         ]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn that_trailers_are_welcome_is_said_anew() {
+        let mut map = headers(&[("connection", "TE, close"), ("te", "gzip, Trailers")]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&[("te", "trailers"), ("connection", "te")]));
     }
 
     #[test]
