@@ -325,12 +325,12 @@ fn a_client_that_closes_does_not_close_the_apps_connection() {
 fn hop_by_hop_headers_of_the_app_end_at_the_gateway() {
     let app = app(
         "HTTP/1.1 200 OK\r\nConnection: X-Hop, keep-alive\r\nConnection: x-other\r\nKeep-Alive: timeout=9\r\n\
-         Proxy-Authenticate: Basic\r\nX-Hop: 1\r\nX-Other: 1\r\nUpgrade: h2c\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n",
+         Proxy-Authenticate: Basic\r\nX-Hop: 1\r\nX-Other: 1\r\nUpgrade: h2c\r\nTE: trailers\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n",
     );
     let gateway = TestGateway::open_before(&app);
     let response = gateway.connect().send(REQUEST).response();
     let names: Vec<&str> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
-    for gone in ["connection", "keep-alive", "proxy-authenticate", "x-hop", "x-other", "upgrade"] {
+    for gone in ["connection", "keep-alive", "proxy-authenticate", "x-hop", "x-other", "upgrade", "te"] {
         assert!(!names.contains(&gone), "{gone}: {names:?}");
     }
     assert!(names.contains(&"x-kept"));

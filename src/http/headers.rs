@@ -21,8 +21,18 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// What a `Connection` line may not take away: it would cut a field the message cannot be judged without.
 const NEVER_NOMINATED: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::COOKIE, header::AUTHORIZATION];
 
-/// Removes a request's hop-by-hop fields, those named in every `Connection` line first. That trailers are
-/// welcome is said anew for the next hop (RFC 9110 §10.1.4).
+/// Removes the hop-by-hop fields of a request. That trailers are welcome is said anew for the next hop
+/// (RFC 9110 §10.1.4).
+pub fn strip_request(headers: &mut HeaderMap) {
+    let trailers = list_contains(headers, &header::TE, "trailers");
+    strip_hop_by_hop(headers);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Removes the hop-by-hop fields of a message, those named in every `Connection` line first.
 // SECURITY: runs before we add our own headers, so that none of ours can be nominated away (CVE-2022-31813).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // PERF: most messages have none of them; one look at the names settles that.
@@ -30,13 +40,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if doomed.contains(&header::CONNECTION) {
         doomed.extend(nominated(headers).into_iter().filter(|name| !NEVER_NOMINATED.contains(name)));
     }
-    let trailers = doomed.contains(&header::TE) && list_contains(headers, &header::TE, "trailers");
     for name in &doomed {
         headers.remove(name);
-    }
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
 }
 
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn that_trailers_are_welcome_is_said_anew() {
         let mut map = headers(&[("connection", "TE, close"), ("te", "gzip, Trailers")]);
-        strip_hop_by_hop(&mut map);
+        strip_request(&mut map);
         assert_eq!(map, headers(&[("te", "trailers"), ("connection", "te")]));
     }
 

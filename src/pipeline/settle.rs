@@ -80,7 +80,7 @@ pub(super) fn settle(
     let handshake = Handshake::parse(&parts.method, parts.version, &parts.headers, body).transpose()?;
     let client = Client::settle(&parts.headers, peer, &gateway.trusted_proxies);
     // SECURITY: hop-by-hop first, so that `Connection: Remote-User` cannot take away what we add later.
-    headers::strip_hop_by_hop(&mut parts.headers);
+    headers::strip_request(&mut parts.headers);
     gateway.protected.strip(&mut parts.headers)?;
     let content_length = content_length(&parts.headers);
     let place = place(gateway, host.name(), parts.uri.path())?;
