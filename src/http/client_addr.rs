@@ -9,6 +9,7 @@ use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::peer::Peer;
+use super::target::Host;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -48,6 +49,7 @@ pub struct Client {
 struct Forwarded {
     for_chain: Option<String>,
     host: Option<HeaderValue>,
+    port: Option<u16>,
     rfc7239: Option<String>,
 }
 
@@ -70,7 +72,12 @@ impl Client {
         Self {
             address: rightmost_untrusted(&hops, direct, trusted),
             https: proto.map_or(peer.tls, |proto| proto.eq_ignore_ascii_case("https")),
-            forwarded: Forwarded { for_chain: chain, host: headers.get(&X_FORWARDED_HOST).cloned(), rfc7239 },
+            forwarded: Forwarded {
+                for_chain: chain,
+                host: headers.get(&X_FORWARDED_HOST).cloned(),
+                port: last_token(headers, &X_FORWARDED_PORT).and_then(|port| port.parse().ok()),
+                rfc7239,
+            },
         }
     }
 
@@ -93,13 +100,25 @@ impl Client {
         let (proto, default_port) = if self.https { ("https", "443") } else { ("http", "80") };
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
         headers.insert(X_FORWARDED_HOST, self.forwarded.host.clone().unwrap_or_else(|| host.clone()));
-        match port {
+        match self.forwarded.port(port) {
             Some(port) => insert(headers, X_FORWARDED_PORT, &port.to_string()),
             None => drop(headers.insert(X_FORWARDED_PORT, HeaderValue::from_static(default_port))),
         }
         if let Some(elements) = &self.forwarded.rfc7239 {
             insert(headers, FORWARDED, &format!("{elements}, for={};proto={proto}", node(peer.address())));
         }
+    }
+}
+
+impl Forwarded {
+    /// The port in the browser's address bar, if one is written there: the proxy's word, or that of the host it
+    /// names; `direct`, which belongs to our own `Host`, when it says neither.
+    fn port(&self, direct: Option<u16>) -> Option<u16> {
+        let of_host = || match &self.host {
+            Some(host) => Host::parse(host.to_str().ok()?).ok()?.port(),
+            None => direct,
+        };
+        self.port.or_else(of_host)
     }
 }
 

@@ -27,6 +27,11 @@ impl TestGateway {
         Self::with_routes(&format!("  - {{ access: user, upstream: 'http://{}' }}", app.address))
     }
 
+    /// One route, `access: public`, to `app`: for what concerns messages and not people.
+    pub fn open_before(app: &App) -> Self {
+        Self::with_routes(&format!("  - {{ access: public, upstream: 'http://{}' }}", app.address))
+    }
+
     /// The routes as a YAML list, indented by two.
     pub fn with_routes(routes: &str) -> Self {
         Self::with_config(&format!("routes:\n{routes}"))

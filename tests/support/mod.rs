@@ -5,9 +5,12 @@
 mod app;
 mod browser;
 mod client;
+pub mod frames;
 mod gateway;
+mod tls;
 
 pub use app::{App, Seen, ok};
 pub use browser::Browser;
 pub use client::{Client, Response};
 pub use gateway::{PASSWORD, TestGateway};
+pub use tls::{HOST, TlsGateway};
