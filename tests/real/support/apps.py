@@ -106,7 +106,8 @@ class Django(App):
 
     def _run(self, argv):
         environment = {**os.environ, "DJANGO_SUPERUSER_PASSWORD": "unused-and-long"}
-        done = subprocess.run([str(part) for part in argv], cwd=self.root, env=environment, capture_output=True, text=True)
+        argv = [str(part) for part in argv]
+        done = subprocess.run(argv, cwd=self.root, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(f"expected {argv} to succeed, got {done.returncode}:\n{done.stdout}{done.stderr}")
 
