@@ -6,8 +6,9 @@ mod app;
 mod browser;
 mod client;
 mod gateway;
+pub mod process;
 
 pub use app::{App, Seen, ok};
-pub use browser::Browser;
+pub use browser::{Browser, field};
 pub use client::{Client, Response};
-pub use gateway::{PASSWORD, TestGateway};
+pub use gateway::{PASSWORD, TestGateway, hash, user};
