@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// PERF: the data path frees an 8 KiB read buffer or two with each request, which costs the system's
+/// allocator four times as much.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cloakroom::cli::run() {
         Ok(code) => code,

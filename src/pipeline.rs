@@ -16,12 +16,13 @@ use hyper::body::Incoming;
 
 use crate::auth::{self, endpoints};
 use crate::clock::Clock;
+use crate::config::schema::Access;
 use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
 use crate::policy::{self, Decision, Permit};
-use crate::proxy::{self, Pools};
+use crate::proxy::{self, Pools, UpstreamBody};
 use crate::reject::{Reader, Reject};
 use crate::session::{Committed, Session, Visit};
 use crate::telemetry::access::AccessLog;
@@ -51,7 +52,6 @@ pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, request: Request<Incomin
     let (mut parts, incoming) = request.into_parts();
     let mut record = worker.access.begin(now, &parts.method, settle::host_for_log(&parts), parts.uri.path());
     let reader = settle::reader(&parts.headers);
-    let upgrade = parts.headers.contains_key(header::UPGRADE);
 
     let outcome = match settle::settle(gateway, &peer, &mut parts, &incoming, now) {
         Err(reject) => Err(reject),
@@ -75,11 +75,7 @@ pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, request: Request<Incomin
         }
     };
 
-    let mut response = outcome.unwrap_or_else(|reject| refuse(gateway, &reject, reader, None));
-    // SECURITY: `server::guard` stopped looking after such a head, so nothing after it may be read as a request.
-    if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+    let response = outcome.unwrap_or_else(|reject| refuse(gateway, &reject, reader, None));
     let status = response.status();
     response.map(|body| body.recorded(record, status))
 }
@@ -103,7 +99,12 @@ async fn serve(
     let answer = match settled.route(gateway) {
         None => own_page(worker, &parts, incoming, settled, &mut session).await,
         Some(route) => match policy::decide(&route.access, session.identity()) {
-            Decision::Allow(permit) => forward(worker, peer, route, permit, parts, incoming, settled).await,
+            Decision::Allow(permit) => {
+                let personal = permit.identity().is_some() || route.access != Access::Public;
+                let request = for_the_app(worker, peer, route, &permit, parts, incoming, settled);
+                let answer = send(worker, route, permit, request, settled).await;
+                answer.map(|answer| from_the_app(gateway, route, personal, answer))
+            }
             Decision::Login => Ok(challenge(gateway, &parts, reader)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
         },
@@ -147,44 +148,57 @@ async fn own_page(
     Ok(endpoints::answer(&gateway.auth, call).await?.map(Body::from))
 }
 
-/// The app: our cookie out, the identity in, and back with what it answers.
-async fn forward(
+/// The app's request: our cookie out, the identity in.
+fn for_the_app(
     worker: &Worker,
     peer: &Peer,
     route: &Route,
-    permit: Permit<'_>,
+    permit: &Permit<'_>,
     mut parts: Parts,
     incoming: Incoming,
     settled: &Settled,
-) -> Result<Response<Body>, Reject> {
+) -> Result<Request<RequestBody>, Reject> {
     let gateway = &*worker.gateway;
     let limit = route.upstream.max_body_size();
     if settled.content_length > limit.unwrap_or(u64::MAX) {
         return Err(Reject::TooLarge);
     }
-    cookies::remove(&mut parts.headers, gateway.sessions.cookie_name());
-    settled.client.write(&mut parts.headers, peer, &settled.host, settled.port);
+    let headers = &mut parts.headers;
+    cookies::remove(headers, gateway.sessions.cookie_name());
+    settled.client.write(headers, peer, &settled.host, settled.port);
     if let Some(identity) = permit.identity() {
-        route.identity.inject(identity, &mut parts.headers);
+        route.identity.inject(identity, headers);
     }
-    let host = route.upstream.host_header(&settled.host);
-    parts.headers.insert(header::HOST, host);
+    headers.insert(header::HOST, route.upstream.host_header(&settled.host));
     parts.version = Version::HTTP_11;
-    let personal = permit.identity().is_some() || route.access != crate::config::schema::Access::Public;
+    Ok(Request::from_parts(parts, RequestBody::new(incoming, limit, gateway.body_timeout, &worker.timers)))
+}
 
-    let request = Request::from_parts(parts, RequestBody::new(incoming, limit, gateway.body_timeout, &worker.timers));
-    let answer = match &settled.handshake {
-        None => proxy::forward(permit, &worker.pools, &route.upstream, request).await?,
+async fn send(
+    worker: &Worker,
+    route: &Route,
+    permit: Permit<'_>,
+    request: Result<Request<RequestBody>, Reject>,
+    settled: &Settled,
+) -> Result<Response<UpstreamBody>, Reject> {
+    let (pools, upstream, request) = (&worker.pools, &route.upstream, request?);
+    match &settled.handshake {
+        None => Ok(proxy::forward(permit, pools, upstream, request).await?),
+        // PERF: boxed, so that every other request's future need not be large enough for it.
         Some(handshake) => {
-            proxy::forward_upgrade(permit, &worker.pools, &route.upstream, handshake.clone(), request).await?
+            Ok(Box::pin(proxy::forward_upgrade(permit, pools, upstream, handshake.clone(), request)).await?)
         }
-    };
+    }
+}
+
+/// The app's answer: its cookie of our name stays here, and caches learn that it depends on who asks.
+fn from_the_app(gateway: &Gateway, route: &Route, personal: bool, answer: Response<UpstreamBody>) -> Response<Body> {
     let mut answer = answer.map(Body::from);
     keep_our_cookie_ours(gateway, route, &mut answer);
     if personal {
         headers::add_vary_cookie(answer.headers_mut());
     }
-    Ok(answer)
+    answer
 }
 
 /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.

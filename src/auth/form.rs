@@ -125,6 +125,7 @@ fn identity(account: &Account, call: &Call<'_>) -> Identity {
         email: account.email.as_deref().map(Into::into),
         groups: account.groups.iter().map(|group| group.as_str().into()).collect(),
         since: call.now,
+        rendered: Default::default(),
     }
 }
 

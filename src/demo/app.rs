@@ -69,11 +69,12 @@ const FORM_BYTES: usize = 4096;
 const SLOW_LINES: u32 = 10;
 const SLOW_PAUSE: Duration = Duration::from_millis(500);
 
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("layout.html", include_str!("pages/layout.html")),
     ("front.html", include_str!("pages/front.html")),
     ("headers.html", include_str!("pages/headers.html")),
     ("secret.html", include_str!("pages/secret.html")),
+    ("staff.html", include_str!("pages/staff.html")),
     ("slow.html", include_str!("pages/slow.html")),
     ("missing.html", include_str!("pages/missing.html")),
 ];
@@ -96,6 +97,7 @@ impl Site {
             (Method::GET | Method::HEAD, "/headers") => self.headers(&head.headers),
             (Method::GET | Method::HEAD, "/secret") => self.secret(&head.headers),
             (Method::POST, "/secret") => self.pin_note(&head.headers, body).await,
+            (Method::GET | Method::HEAD, "/secret/staff") => self.staff(&head.headers),
             (Method::GET, "/slow") => self.slow(&head.headers),
             _ => self.page(StatusCode::NOT_FOUND, "missing.html", &head.headers, context! {}),
         }
@@ -123,13 +125,17 @@ impl Site {
 
     /// For known users only: the app trusts the web server before it to have asked who they are.
     fn secret(&self, headers: &HeaderMap) -> Page {
-        let status = if remote(headers, "remote-user").is_some() { StatusCode::OK } else { StatusCode::FORBIDDEN };
         let notes: Vec<_> = self
             .notice_board()
             .iter()
             .map(|note| context! { author => note.author.clone(), text => note.text.clone() })
             .collect();
-        self.page(status, "secret.html", headers, context! { notes })
+        self.page(known_only(headers), "secret.html", headers, context! { notes })
+    }
+
+    /// Again for known users; which of them may come is the web server's business.
+    fn staff(&self, headers: &HeaderMap) -> Page {
+        self.page(known_only(headers), "staff.html", headers, context! {})
     }
 
     async fn pin_note(&self, headers: &HeaderMap, body: Incoming) -> Page {
@@ -229,6 +235,10 @@ fn remote(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| text(value.as_bytes())).filter(|value| !value.is_empty())
 }
 
+fn known_only(headers: &HeaderMap) -> StatusCode {
+    if remote(headers, "remote-user").is_some() { StatusCode::OK } else { StatusCode::FORBIDDEN }
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -321,8 +331,9 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_page_is_forbidden_without_a_user() {
+    fn the_closed_pages_are_forbidden_without_a_user() {
         assert_eq!(site().secret(&headers(&[])).status(), StatusCode::FORBIDDEN);
+        assert_eq!(site().staff(&headers(&[])).status(), StatusCode::FORBIDDEN);
         assert_eq!(site().secret(&headers(&[("remote-user", "")])).status(), StatusCode::FORBIDDEN);
         assert_eq!(site().secret(&headers(&[("remote-user", "ada")])).status(), StatusCode::OK);
     }

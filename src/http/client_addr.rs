@@ -3,7 +3,6 @@
 //! `pipeline` settles this before any decision. What an untrusted peer claims is dropped and rebuilt
 //! (RFC 7239 §8.1); towards the app our own hop is added.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -56,7 +55,7 @@ impl Client {
     /// Reads the forwarding headers of `peer`, if it is trusted. Removing them is `identity::headers`' work.
     #[must_use]
     pub fn settle(headers: &HeaderMap, peer: &Peer, trusted: &TrustedProxies) -> Self {
-        let direct = peer.address.ip().to_canonical();
+        let direct = peer.address().ip().to_canonical();
         if !trusted.contains(direct) {
             return Self { address: direct, https: peer.tls, forwarded: Forwarded::default() };
         }
@@ -78,20 +77,19 @@ impl Client {
     /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `X-Real-IP`, and `Forwarded` when a trusted
     /// proxy uses it.
     pub fn write(&self, headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue, port: Option<u16>) {
-        let mut text = String::with_capacity(48);
-        let hop = peer.address.ip().to_canonical();
-        if let Some(chain) = &self.forwarded.for_chain {
-            text.push_str(chain);
-            text.push_str(", ");
+        let hop = peer.address_text();
+        match &self.forwarded.for_chain {
+            // PERF: without a proxy in front both are what the connection knows already.
+            None if self.forwarded.rfc7239.is_none() => {
+                headers.insert(X_FORWARDED_FOR, hop.clone());
+                headers.insert(X_REAL_IP, hop.clone());
+            }
+            chain => {
+                let before = chain.as_deref().map(|chain| format!("{chain}, ")).unwrap_or_default();
+                insert(headers, X_FORWARDED_FOR, &format!("{before}{}", peer.address().ip().to_canonical()));
+                insert(headers, X_REAL_IP, &self.address.to_string());
+            }
         }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{hop}");
-        insert(headers, X_FORWARDED_FOR, &text);
-        if self.address != hop || self.forwarded.for_chain.is_some() {
-            text.clear();
-            let _ = write!(text, "{}", self.address);
-        }
-        insert(headers, X_REAL_IP, &text);
         let (proto, default_port) = if self.https { ("https", "443") } else { ("http", "80") };
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
         headers.insert(X_FORWARDED_HOST, self.forwarded.host.clone().unwrap_or_else(|| host.clone()));
@@ -100,7 +98,7 @@ impl Client {
             None => drop(headers.insert(X_FORWARDED_PORT, HeaderValue::from_static(default_port))),
         }
         if let Some(elements) = &self.forwarded.rfc7239 {
-            insert(headers, FORWARDED, &format!("{elements}, for={};proto={proto}", node(peer.address)));
+            insert(headers, FORWARDED, &format!("{elements}, for={};proto={proto}", node(peer.address())));
         }
     }
 }

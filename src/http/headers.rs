@@ -4,16 +4,19 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), beyond those `Connection` nominates.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("keep-alive"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "proxy-connection"
+            | "keep-alive"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
 
 /// What a `Connection` line may not take away: it would cut a field the message cannot be judged without.
 const NEVER_NOMINATED: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::COOKIE, header::AUTHORIZATION];
@@ -21,29 +24,20 @@ const NEVER_NOMINATED: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, 
 /// Removes hop-by-hop fields, those named in every `Connection` line first.
 // SECURITY: runs before we add our own headers, so that none of ours can be nominated away (CVE-2022-31813).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(nominated) = nominated(headers) {
-        for name in nominated.iter().filter(|name| !NEVER_NOMINATED.contains(name)) {
-            headers.remove(name);
-        }
+    // PERF: most messages have none of them; one look at the names settles that.
+    let mut doomed: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    if doomed.contains(&header::CONNECTION) {
+        doomed.extend(nominated(headers).into_iter().filter(|name| !NEVER_NOMINATED.contains(name)));
     }
-    for name in &HOP_BY_HOP {
+    for name in &doomed {
         headers.remove(name);
     }
 }
 
-/// The names that any `Connection` line lists, or `None` when none says more than keep-alive or close.
-fn nominated(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
-    let mut names = Vec::new();
-    for line in headers.get_all(header::CONNECTION) {
-        for token in line.as_bytes().split(|b| *b == b',') {
-            let token = token.trim_ascii();
-            if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
-                continue;
-            }
-            names.extend(HeaderName::from_bytes(token).ok());
-        }
-    }
-    (!names.is_empty()).then_some(names)
+/// The names that the `Connection` lines list, all of them.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let tokens = headers.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok()).collect()
 }
 
 /// Whether a comma-separated list field contains `token`, compared without regard to case.

@@ -62,8 +62,8 @@ impl<'a> Host<'a> {
         let rest = text.strip_prefix(self.name.as_bytes());
         match (rest, self.port) {
             (Some([]), None) => true,
-            // No sign, no leading zero: the shortest digits of the port.
-            (Some([b':', digits @ ..]), Some(port)) => *digits == *port.to_string().as_bytes(),
+            // Read from these digits (see `split_port`), so only leading zeros could differ.
+            (Some([b':', digits @ ..]), Some(_)) => !digits.starts_with(b"0"),
             _ => false,
         }
     }

@@ -4,7 +4,10 @@
 //! injects only what a `Permit` carries. SECURITY: both halves use one list of names, built at load.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::OnceLock;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Identity;
@@ -72,7 +75,8 @@ impl Protected {
     /// The built-in names and those that any of `injectors` writes.
     #[must_use]
     pub fn new<'a>(injectors: impl IntoIterator<Item = &'a Injector>) -> Self {
-        let configured = injectors.into_iter().flat_map(|injector| &injector.0).map(|(name, _)| fold(name.as_str()));
+        let configured =
+            injectors.into_iter().flat_map(|injector| &injector.fields).map(|(name, _)| fold(name.as_str()));
         let names: HashSet<Box<str>> =
             PROTECTED.iter().map(|name| (*name).into()).chain(configured.map(String::into_boxed_str)).collect();
         let mut first = [false; 256];
@@ -119,7 +123,34 @@ impl Protected {
 
 /// What one route tells its app: header names and compiled templates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Injector(Vec<(HeaderName, Template)>);
+pub struct Injector {
+    fields: Vec<(HeaderName, Template)>,
+    /// The same for every injector that writes the same, and for no other.
+    fingerprint: [u8; 16],
+}
+
+/// The headers of one identity as one kind of injector writes them, kept for its next request.
+///
+/// Only the first kind is kept: routes that tell their apps different things are rare. It says nothing about the
+/// identity that the identity does not say itself, so it takes no part in comparisons and is not copied.
+#[derive(Debug, Default)]
+pub struct Rendered(OnceLock<([u8; 16], Lines)>);
+
+type Lines = Box<[(HeaderName, HeaderValue)]>;
+
+impl Clone for Rendered {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Rendered {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Rendered {}
 
 /// Why identity headers cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,23 +185,30 @@ impl Injector {
             let template = Template::compile(&template).map_err(|source| InjectorError::Template { name, source })?;
             Ok((header, template))
         };
-        templates.into_iter().map(compile).collect::<Result<_, _>>().map(Self)
+        let mut fingerprint = [0; 16];
+        let text = serde_json::to_vec(&templates).unwrap_or_default();
+        fingerprint.copy_from_slice(&digest(&SHA256, &text).as_ref()[..16]);
+        let fields = templates.into_iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { fields, fingerprint })
     }
 
     /// Writes the headers of `identity`, at most one line each.
     pub fn inject(&self, identity: &Identity, headers: &mut HeaderMap) {
-        for (name, template) in &self.0 {
-            // Rendered values are visible ASCII, which every header value may be.
-            let value = template.render(identity).and_then(|text| HeaderValue::try_from(text).ok());
-            if let Some(value) = value {
-                headers.insert(name.clone(), value);
-            }
+        let (kind, lines) = identity.rendered.0.get_or_init(|| (self.fingerprint, self.render(identity)));
+        match *kind == self.fingerprint {
+            true => lines.iter().for_each(|(name, value)| drop(headers.insert(name.clone(), value.clone()))),
+            false => self.render(identity).into_iter().for_each(|(name, value)| drop(headers.insert(name, value))),
         }
     }
 
-    /// The lines that [`Self::inject`] writes.
-    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.0.iter().map(|(name, _)| name)
+    fn render(&self, identity: &Identity) -> Lines {
+        let line = |(name, template): &(HeaderName, Template)| {
+            let text = template.render(identity)?;
+            // Rendered values are visible ASCII, which every header value may be.
+            let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(text.as_bytes())).ok()?;
+            Some((name.clone(), value))
+        };
+        self.fields.iter().filter_map(line).collect()
     }
 }
 
@@ -250,7 +288,14 @@ mod tests {
 
     #[test]
     fn an_absent_attribute_means_an_absent_header() {
-        let ann = Identity { user: "ann".into(), name: None, email: None, groups: vec![], since: Timestamp(0) };
+        let ann = Identity {
+            user: "ann".into(),
+            name: None,
+            email: None,
+            groups: vec![],
+            since: Timestamp(0),
+            rendered: Default::default(),
+        };
         let mut headers = HeaderMap::new();
         injector().inject(&ann, &mut headers);
         assert_eq!(headers.len(), 1);

@@ -23,6 +23,9 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// When this was proven.
     pub since: Timestamp,
+    /// PERF: the headers as they were last written for an app.
+    #[serde(skip)]
+    pub rendered: headers::Rendered,
 }
 
 impl Identity {

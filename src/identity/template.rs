@@ -163,7 +163,14 @@ mod tests {
 
     fn identity(user: &str, groups: &[&str]) -> Identity {
         let groups = groups.iter().map(|g| (*g).into()).collect();
-        Identity { user: user.into(), name: None, email: None, groups, since: Timestamp(0) }
+        Identity {
+            user: user.into(),
+            name: None,
+            email: None,
+            groups,
+            since: Timestamp(0),
+            rendered: Default::default(),
+        }
     }
 
     fn render(template: &str, identity: &Identity) -> Option<String> {

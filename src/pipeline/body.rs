@@ -16,7 +16,7 @@ use crate::telemetry::access::Record;
 #[derive(Debug)]
 pub struct Body {
     source: Source,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl From<UpstreamBody> for Body {
 
 impl Body {
     /// Ties the access log line to the body.
-    pub(super) fn recorded(mut self, record: Option<Record>, status: StatusCode) -> Self {
+    pub(super) fn recorded(mut self, record: Option<Box<Record>>, status: StatusCode) -> Self {
         self.record = record;
         if let Some(record) = &mut self.record {
             record.status = status;

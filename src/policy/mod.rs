@@ -49,7 +49,14 @@ mod tests {
 
     fn ann(groups: &[&str]) -> Identity {
         let groups = groups.iter().map(|group| (*group).into()).collect();
-        Identity { user: "ann".into(), name: None, email: None, groups, since: Timestamp(0) }
+        Identity {
+            user: "ann".into(),
+            name: None,
+            email: None,
+            groups,
+            since: Timestamp(0),
+            rendered: Default::default(),
+        }
     }
 
     #[test]

@@ -36,22 +36,34 @@ where
 {
     request::frame(&mut request);
     let pool = pools.pool(upstream);
+    // PERF: what a pooled hit does not need is boxed, so that every request's future is small: it is copied about.
     let (mut lease, spare) = match pool.checkout() {
         Some(lease) => (lease, spare_head(&request)),
-        None => (pool.lease(connect::open(pools.timers(), upstream).await?), None),
+        None => (pool.lease(Box::pin(connect::open(pools.timers(), upstream)).await?), None),
     };
     let wire = lease.wire();
     let request = request.map(|body| Upload::new(body, wire));
     let outcome = exchange(pools.timers(), upstream, &mut lease, request).await;
     let head = match repeatable(outcome, &mut lease, spare) {
         Ok(head) => head?,
-        Err(request) => {
-            lease = pool.lease(connect::open(pools.timers(), upstream).await?);
-            let wire = lease.wire();
-            let request = request.map(|body| body.rewire(wire));
-            exchange(pools.timers(), upstream, &mut lease, request).await.into_result()?
-        }
+        Err(request) => return Box::pin(forward_again(pools, upstream, request)).await,
     };
+    deliver(pools.timers(), upstream, lease, head)
+}
+
+/// The one retry, on a connection that nobody has used before.
+async fn forward_again<B>(
+    pools: &Pools<B>,
+    upstream: &Upstream,
+    request: Request<Upload<B>>,
+) -> Result<Response<UpstreamBody<B>>, Error>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+{
+    let mut lease = pools.pool(upstream).lease(connect::open(pools.timers(), upstream).await?);
+    let wire = lease.wire();
+    let request = request.map(|body| body.rewire(wire));
+    let head = exchange(pools.timers(), upstream, &mut lease, request).await.into_result()?;
     deliver(pools.timers(), upstream, lease, head)
 }
 

@@ -5,10 +5,11 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::response::Parts;
-use http::{HeaderMap, StatusCode, Version};
+use http::{StatusCode, Version};
+
+use crate::http::headers::strip_hop_by_hop;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Longest idle time of a pooled connection, unless the app says less: servers and firewalls commonly
 /// close after 60 s.
@@ -73,40 +74,13 @@ fn timeout(keep_alive: &[u8]) -> Option<u32> {
 pub(super) fn clean(head: &mut Parts) {
     head.version = Version::HTTP_11;
     let headers = &mut head.headers;
-    // SECURITY: first what the app nominates, in every Connection line; nothing of ours is in here yet.
-    for name in nominated(headers) {
-        headers.remove(name);
-    }
-    for name in [
-        header::CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ] {
-        headers.remove(name);
-    }
+    strip_hop_by_hop(headers);
     // Leading zeros are octal to some readers.
     let length = headers.get_mut(header::CONTENT_LENGTH).filter(|value| value.as_bytes().starts_with(b"0"));
     if let Some(value) = length {
         let number: u64 = value.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or_default();
         *value = number.into();
     }
-}
-
-/// The names in all `Connection` lines that are header names. No allocation for `keep-alive` and `close`.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(header::CONNECTION).iter();
-    let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    let options: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
-    tokens
-        .filter(|token| !options.iter().any(|option| token.eq_ignore_ascii_case(option)))
-        .filter_map(|token| HeaderName::from_bytes(token).ok())
-        // Framing is for every hop: nobody may nominate it away.
-        .filter(|name| *name != header::CONTENT_LENGTH)
-        .collect()
 }
 
 #[cfg(test)]

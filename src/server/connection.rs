@@ -80,7 +80,8 @@ pub(super) async fn serve<S, H, F, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let Some(address) = client_address(&mut stream, socket_address, &door, &shared).await else { return };
-    let mut peer = Peer { redirect_to_https: door.redirect_to_https, ..Peer::clear(address) };
+    let mut peer = Peer::clear(address);
+    peer.redirect_to_https = door.redirect_to_https;
     let connection = Connection { client: address, state: Rc::default(), shared };
     let Some(tls) = &door.tls else {
         return http1::serve(stream, Rc::new(peer), connection, permit, handler).await;

@@ -141,7 +141,7 @@ impl Acceptor {
                 self.tasks.spawn_local(connection::serve(stream, address, door, shared, permit, handler));
             }
             Accepted::Unix(stream) => {
-                let address = Peer::unix().address;
+                let address = Peer::unix().address();
                 self.tasks.spawn_local(connection::serve(stream, address, door, shared, permit, handler));
             }
         }

@@ -46,7 +46,14 @@ mod tests {
     use super::*;
 
     fn identity(user: &str) -> Identity {
-        Identity { user: user.into(), name: None, email: None, groups: vec![], since: Timestamp(9) }
+        Identity {
+            user: user.into(),
+            name: None,
+            email: None,
+            groups: vec![],
+            since: Timestamp(9),
+            rendered: Default::default(),
+        }
     }
 
     fn sign_in(before: Option<&str>, user: &str) -> Record {

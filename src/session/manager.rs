@@ -252,7 +252,7 @@ impl Manager {
     /// Creates the session under a new id; the one it replaces is deleted afterwards, never before.
     async fn write(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
         let mut record = match (&session.fresh, session.found.as_ref().and_then(Found::record)) {
-            (Some(fresh), _) => fresh.clone(),
+            (Some(fresh), _) => Record::clone(fresh),
             (None, Some(found)) => found.clone(),
             (None, None) => Record::new(visit.now)?,
         };

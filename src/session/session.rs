@@ -20,7 +20,7 @@ pub struct Session {
     /// What `found` was before its account was found gone.
     pub(super) revoked: Option<Found>,
     /// A session that begins with this request.
-    pub(super) fresh: Option<Record>,
+    pub(super) fresh: Option<Box<Record>>,
     pub(super) changes: Vec<Change>,
     /// The client sent cookies of several living sessions: none is used, all are cleared.
     pub(super) contradictory: bool,
@@ -82,7 +82,7 @@ impl Session {
         }
         let record = Record::new(now)?;
         let secret = record.csrf;
-        self.fresh = Some(record);
+        self.fresh = Some(Box::new(record));
         self.changes.push(Change::Begin);
         Ok(secret)
     }
@@ -114,6 +114,6 @@ impl Session {
     }
 
     fn record(&self) -> Option<&Record> {
-        self.fresh.as_ref().or_else(|| self.found.as_ref()?.record())
+        self.fresh.as_deref().or_else(|| self.found.as_ref()?.record())
     }
 }

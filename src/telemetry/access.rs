@@ -101,9 +101,9 @@ impl AccessLog {
 
     /// Begins the line of a request; `None` when the log is off.
     #[must_use]
-    pub fn begin(&self, now: Timestamp, method: &Method, host: &str, path: &str) -> Option<Record> {
+    pub fn begin(&self, now: Timestamp, method: &Method, host: &str, path: &str) -> Option<Box<Record>> {
         let sink = Rc::clone(self.0.as_ref()?);
-        Some(Record {
+        Some(Box::new(Record {
             sink,
             time: now,
             started: Instant::now(),
@@ -118,7 +118,7 @@ impl AccessLog {
             status: StatusCode::OK,
             sent: 0,
             complete: false,
-        })
+        }))
     }
 
     /// Hands what has gathered to the writer.
@@ -240,7 +240,7 @@ fn rfc3339(time: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    fn record(path: &str, user: &str) -> (Record, std::sync::mpsc::Receiver<Vec<u8>>) {
+    fn record(path: &str, user: &str) -> (Box<Record>, std::sync::mpsc::Receiver<Vec<u8>>) {
         let (pieces, lines) = sync_channel(1);
         let log = AccessLog::new(Queue { pieces: Some(pieces), lost: Arc::default() });
         let mut record = log.begin(Timestamp(1_700_000_000_123), &Method::GET, "app.example", path).unwrap();

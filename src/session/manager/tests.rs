@@ -32,7 +32,7 @@ fn id_in(committed: &Committed) -> String {
 }
 
 fn ann() -> Identity {
-    Identity { user: "ann".into(), name: None, email: None, groups: vec![], since: START }
+    Identity { user: "ann".into(), name: None, email: None, groups: vec![], since: START, rendered: Default::default() }
 }
 
 async fn signed_in(manager: &Manager) -> String {
