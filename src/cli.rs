@@ -76,7 +76,8 @@ fn serve(file: &ConfigFile) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let running = app::start(&config, Arc::new(SystemClock))?;
+    // `StartError` names its causes itself; the chain would repeat them.
+    let running = app::start(&config, Arc::new(SystemClock)).map_err(anyhow::Error::msg)?;
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
