@@ -2,6 +2,8 @@
 //!
 //! One binary, so that it links once. Each module says in its first lines what belongs in it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 #[path = "layers.rs"]
 mod layers;
 
