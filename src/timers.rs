@@ -140,10 +140,10 @@ impl Deadline {
 
     fn set(&self, due: u64) {
         self.due.set(due);
-        if let Some(slot) = self.slot.get() {
-            if let Some(slot) = self.timers.0.slots.borrow_mut().get_mut(slot) {
-                slot.due = due;
-            }
+        if let Some(slot) = self.slot.get()
+            && let Some(slot) = self.timers.0.slots.borrow_mut().get_mut(slot)
+        {
+            slot.due = due;
         }
     }
 
@@ -164,9 +164,9 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.timers.0.slots.borrow_mut().try_remove(slot);
-        }
+        let slot = self.slot.take().and_then(|slot| self.timers.0.slots.borrow_mut().try_remove(slot));
+        // Dropped outside the borrow: its waker may be the last to hold a task that owns deadlines.
+        drop(slot);
     }
 }
 
