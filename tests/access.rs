@@ -1,6 +1,6 @@
 //! Who may pass a route and what its app is told: `access`, presets and templates, by host and path.
 
-use crate::support::{App, Browser, PASSWORD, TestGateway, hash};
+use crate::support::{App, PASSWORD, TestGateway, field, hash};
 
 const SPOOFED: [(&str, &str); 6] = [
     ("Remote-User", "admin"),
@@ -190,7 +190,7 @@ fn a_form_of_one_host_is_cross_site_on_another() {
     ));
     let mut browser = gateway.browser();
     browser.host = "wiki.example.com".into();
-    let csrf = crate::support::field(&browser.get("/.session/login"), "csrf").unwrap();
+    let csrf = field(&browser.get("/.session/login"), "csrf").unwrap();
     let fields = [("csrf", &*csrf), ("username", "ann"), ("password", PASSWORD)];
     assert_eq!(browser.post_from("http://evil.example.com", "/.session/login", &fields).status, 403);
     assert_eq!(browser.post_from("http://wiki.example.com", "/.session/login", &fields).status, 303);
@@ -222,7 +222,7 @@ fn a_path_that_no_route_takes_is_not_found() {
     let app = App::echoing();
     let gateway =
         TestGateway::with_routes(&format!("  - {{ path: /app, access: public, upstream: 'http://{}' }}", app.address));
-    let mut browser: Browser = gateway.browser();
+    let mut browser = gateway.browser();
     assert_eq!((browser.get("/").status, browser.get("/application").status), (404, 404));
     assert_eq!((browser.get("/app").status, browser.get("/app/x").status), (200, 200));
 }

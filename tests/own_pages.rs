@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::process::write;
-use crate::support::{App, PASSWORD, Response, TestGateway, field};
+use crate::support::{App, PASSWORD, Response, TestGateway, field, user};
 
 #[test]
 fn the_state_of_a_session_is_told_to_its_own_page() {
@@ -184,7 +184,7 @@ fn a_template_directory_replaces_pages_and_their_words_are_escaped() {
         "routes: [{{ upstream: 'http://{}' }}]\nlogin: {{ title: 'A & B', templates_dir: '{}', form: {{ users: [{}] }} }}",
         app.address,
         templates.path().display(),
-        crate::support::user("ann", "wiki")
+        user("ann", "wiki")
     ));
     let mut browser = gateway.browser();
     let page = browser.get("/.session/login");

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::support::process::Process;
-use crate::support::{App, Browser, PASSWORD, Response, field, ok, user};
+use crate::support::{App, Browser, Client, PASSWORD, Response, field, ok, user};
 
 /// Everything secret that came by.
 #[derive(Default)]
@@ -73,7 +73,7 @@ fn no_id_password_or_token_is_ever_logged() {
     // Broken requests are logged too.
     for head in ["GET / HTTP/1.1\r\nHost: a\r\nCookie: SECRET\r\nCookie : SECRET\r\n\r\n", "GET /?SECRET\r\n\r\n"] {
         let secret = secrets.0.last().unwrap().clone();
-        let mut client = crate::support::Client::connect(process.addresses()[0]);
+        let mut client = Client::connect(process.addresses()[0]);
         client.send(head.replace("SECRET", &secret)).finish().rest();
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::support::{App, Browser, PASSWORD, Response, TestGateway, ok, user};
+use crate::support::{App, PASSWORD, Response, TestGateway, ok, user};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -494,7 +494,7 @@ fn another_address_or_browser_version_ends_no_session() {
         app.address,
         user("ann", "wiki")
     ));
-    let mut browser: Browser = gateway.signed_in("ann");
+    let mut browser = gateway.signed_in("ann");
     for address in ["198.51.100.1", "2001:db8::1"] {
         let headers = [("X-Forwarded-For", address), ("User-Agent", "New/2")];
         assert_eq!(browser.request("GET", "/", &headers, b"").status, 200);
