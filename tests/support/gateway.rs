@@ -18,7 +18,7 @@ pub const PASSWORD: &str = "correct horse";
 pub struct TestGateway {
     running: Option<Running>,
     pub clock: Arc<ManualClock>,
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl TestGateway {
@@ -44,7 +44,7 @@ impl TestGateway {
         // 2026-01-01T00:00:00Z
         let clock = Arc::new(ManualClock::at(Timestamp(1_767_225_600_000)));
         let running = app::start(&config, clock.clone()).unwrap_or_else(|error| panic!("{error}"));
-        Self { running: Some(running), clock, dir }
+        Self { running: Some(running), clock, _dir: dir }
     }
 
     /// The address of the first listener.
