@@ -141,3 +141,39 @@ fn the_last_user_can_be_removed() {
     fixture.replace(&list(&[]));
     until(|| ann.fetch("/").status == 401);
 }
+
+/// SM-05: rights that were taken away must not live on in sessions (CVE-2021-41230 was that in a peer).
+#[test]
+fn a_user_with_other_groups_has_to_sign_in_again() {
+    let fixture = Fixture::with(&[user("ann", "staff, wiki"), user("bob", "wiki")]);
+    let (mut ann, mut bob) = (fixture.gateway.signed_in("ann"), fixture.gateway.signed_in("bob"));
+    fixture.replace(&list(&[user("ann", "wiki"), user("bob", "wiki")]));
+    until(|| ann.fetch("/").status == 401);
+    assert_eq!(bob.get("/").status, 200);
+    assert_eq!(ann.sign_in("ann", PASSWORD).status, 303);
+    assert_eq!(ann.get("/").status, 200);
+    assert_eq!(fixture.app.last().header("remote-groups"), Some("wiki"));
+}
+
+/// SM-11: whoever had the old password may have a session too.
+#[test]
+fn a_changed_password_ends_the_sessions_that_were_opened_with_the_old_one() {
+    let fixture = Fixture::with(&[user("ann", "wiki"), user("bob", "wiki")]);
+    let (mut ann, mut bob) = (fixture.gateway.signed_in("ann"), fixture.gateway.signed_in("bob"));
+    let other = user("ann", "wiki").replace(&hash(), &bcrypt::hash("another one", 4).unwrap());
+    fixture.replace(&list(&[other, user("bob", "wiki")]));
+    until(|| ann.fetch("/").status == 401);
+    assert_eq!(bob.get("/").status, 200);
+    assert_eq!(ann.sign_in("ann", PASSWORD).status, 401);
+    assert_eq!(ann.sign_in("ann", "another one").status, 303);
+}
+
+#[test]
+fn a_new_display_name_ends_no_session() {
+    let fixture = Fixture::with(&[user("ann", "wiki")]);
+    let mut ann = fixture.gateway.signed_in("ann");
+    let renamed = user("ann", "wiki").replace("ann Example", "Ann Other");
+    fixture.replace(&list(&[renamed, user("carol", "wiki")]));
+    fixture.wait_for("carol");
+    assert_eq!(ann.get("/").status, 200);
+}

@@ -294,6 +294,7 @@ mod tests {
             email: None,
             groups: vec![],
             since: Timestamp(0),
+            proof: [0; 8],
             rendered: Default::default(),
         };
         let mut headers = HeaderMap::new();
