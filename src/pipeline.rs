@@ -1,4 +1,4 @@
-//! THE request path: [`handle`] settles what a request is, [`Exchange::serve`] decides what becomes of it.
+//! THE request path: [`handle`] settles what a request is, `Exchange::serve` decides what becomes of it.
 //!
 //! Read top to bottom, this is the product. Each step is one call into one module; a step that ends the
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.

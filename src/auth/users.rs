@@ -1,6 +1,6 @@
 //! The users of the sign-in form: an immutable table, replaced as a whole when the users file changes.
 //!
-//! The form asks [`Users::find`]; every signed-in request asks [`Users::active`]. Sessions of those who vanish are
+//! The form asks [`Users::find`]; every signed-in request asks [`Users::proof`]. Sessions of those who vanish are
 //! ended by the caller: this module knows no sessions. The file is followed by [`super::users_file`].
 
 use std::borrow::Cow;
