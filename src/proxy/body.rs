@@ -1,19 +1,25 @@
 //! The body of a response on its way to the client; the connection goes back to the pool at its end.
 //!
-//! `forward` wraps what hyper hands it. A body that breaks off is an error, so that the client's connection
-//! breaks too: what was cut short never looks complete.
+//! `exchange` makes it. A body that breaks off is an error, so that the client's connection breaks too: what
+//! was cut short never looks complete.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
+use super::connection::BODY_ROOM;
+use super::exchange::cut_short;
+use super::framing::{Framing, Piece};
+use super::outgoing::Outgoing;
 use super::pool::Lease;
+use super::response::Head;
 use super::trailers::{self, Announced};
-use crate::http::body::RequestBody;
+use crate::http::body::{BodyError, RequestBody};
 use crate::timers::{Deadline, Timers};
 
 /// Why a response body ended early.
@@ -24,99 +30,150 @@ pub enum Interrupted {
     Silent,
     /// The connection broke, or the framing is wrong.
     #[error("the upstream broke off its response: {0}")]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] io::Error),
 }
 
 /// A response body. Dropped before its end, it closes the upstream connection.
 #[derive(Debug)]
 pub struct UpstreamBody<B = RequestBody> {
-    inner: Incoming,
-    /// None once the response is at its end.
-    lease: Option<Lease<B>>,
+    /// All of a body that came with its head.
+    whole: Bytes,
+    /// None once the response is at its end. PERF: boxed, because most small responses never need it.
+    rest: Option<Box<Rest<B>>>,
+}
+
+/// What is needed to read on.
+#[derive(Debug)]
+struct Rest<B> {
+    lease: Lease,
+    framing: Framing,
     announced: Announced,
+    /// The request, if the app answered before it had read all of it.
+    outgoing: Outgoing<B>,
     idle_timeout: Duration,
     deadline: Deadline,
 }
 
 impl<B> UpstreamBody<B> {
-    pub(super) fn new(
-        inner: Incoming,
-        lease: Option<Lease<B>>,
-        announced: Announced,
+    /// No body at all.
+    pub(super) fn empty() -> Self {
+        Self { whole: Bytes::new(), rest: None }
+    }
+
+    /// The response with its body. When all of it is there, the connection is free at once.
+    pub(super) fn attach(
+        mut head: Head,
+        mut lease: Lease,
+        outgoing: Outgoing<B>,
         idle_timeout: Duration,
         timers: &Timers,
-    ) -> Self {
-        let mut body = Self { inner, lease, announced, idle_timeout, deadline: timers.deadline() };
-        // An empty body is never polled.
-        if body.inner.is_end_stream() {
-            body.finish();
+    ) -> Response<Self> {
+        let framing = std::mem::replace(&mut head.framing, Framing::Length(0));
+        lease.keep_for(if framing.ends_at_close() { 0 } else { head.keep_seconds });
+        let unread = &mut lease.connection.unread;
+        let announced = head.announced.take();
+        if let Some(size) =
+            framing.left().and_then(|left| usize::try_from(left).ok()).filter(|size| *size <= unread.len())
+        {
+            let whole = unread.split_to(size).freeze();
+            finish(lease, &outgoing);
+            return head.with_body(Self { whole, rest: None });
         }
-        body
+        let rest = Rest { lease, framing, announced, outgoing, idle_timeout, deadline: timers.deadline() };
+        head.with_body(Self { whole: Bytes::new(), rest: Some(Box::new(rest)) })
     }
 
+    /// The response is at its end.
     fn finish(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.release();
+        if let Some(rest) = self.rest.take() {
+            finish(rest.lease, &rest.outgoing);
         }
-    }
-
-    /// Gives up: the connection is closed now, not when the body is dropped.
-    fn interrupt(&mut self, reason: Interrupted) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        self.lease = None;
-        Poll::Ready(Some(Err(reason)))
     }
 }
 
-// Nothing here is pinned in place: hyper's body and the lease may move.
+// SECURITY: a request that was not sent to its end would go on as the next one, so its connection is closed.
+fn finish<B>(lease: Lease, outgoing: &Outgoing<B>) {
+    if outgoing.is_sent() {
+        lease.release();
+    }
+}
+
+// Nothing here is pinned in place.
 impl<B> Unpin for UpstreamBody<B> {}
 
-impl<B> Body for UpstreamBody<B> {
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for UpstreamBody<B> {
     type Data = Bytes;
     type Error = Interrupted;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if polled.is_pending() {
-            // PERF: armed only while the client waits for the app.
-            if !self.deadline.is_armed() {
-                self.deadline.arm(self.idle_timeout);
-            }
-            ready!(self.deadline.poll_elapsed(cx));
-            return self.interrupt(Interrupted::Silent);
-        }
-        if self.deadline.is_armed() {
-            self.deadline.disarm();
-        }
-        let frame = match ready!(polled) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return self.interrupt(error.into()),
-            None => {
-                self.finish();
-                return Poll::Ready(None);
+        let Some(rest) = &mut self.rest else {
+            let whole = std::mem::take(&mut self.whole);
+            return Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))));
+        };
+        let frame = match ready!(rest.poll_piece(cx)) {
+            Ok(Piece::Data(data)) => Some(Frame::data(data)),
+            Ok(Piece::Trailers(found)) => trailers::filter(found, rest.announced.as_deref()).map(Frame::trailers),
+            Ok(Piece::End) => None,
+            // Closed now, not when the body is dropped.
+            Err(reason) => {
+                self.rest = None;
+                return Poll::Ready(Some(Err(reason)));
             }
         };
-        match frame.into_trailers() {
-            Ok(trailers) => {
-                self.finish();
-                let trailers = trailers::filter(trailers, self.announced.as_deref());
-                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
-            }
-            Err(frame) => {
-                // A body of known length is not polled again after its last byte.
-                if self.inner.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+        // A body of known length is not polled again after its last byte.
+        if rest.framing.is_done() || frame.is_none() {
+            self.finish();
         }
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_none() && self.whole.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.rest {
+            None => SizeHint::with_exact(self.whole.len() as u64),
+            Some(rest) => rest.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Rest<B> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Interrupted>> {
+        loop {
+            let decoded = self.framing.decode(&mut self.lease.connection.unread);
+            if let Some(piece) = decoded.map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))? {
+                self.end_silence();
+                return Poll::Ready(Ok(piece));
+            }
+            if let Poll::Ready(Err(_)) = self.outgoing.poll_send(&mut self.lease.connection.stream, cx) {
+                return Poll::Ready(Err(io::Error::other("the request broke off").into()));
+            }
+            match self.lease.connection.poll_read(cx, BODY_ROOM) {
+                Poll::Ready(Ok(0)) if self.framing.ends_at_close() => return Poll::Ready(Ok(Piece::End)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(cut_short().into())),
+                Poll::Ready(read) => drop(read?),
+                Poll::Pending => {
+                    ready!(self.poll_silence(cx));
+                    return Poll::Ready(Err(Interrupted::Silent));
+                }
+            }
+        }
+    }
+
+    /// PERF: armed only while the client waits for the app.
+    fn poll_silence(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.deadline.is_armed() {
+            self.deadline.arm(self.idle_timeout);
+        }
+        self.deadline.poll_elapsed(cx)
+    }
+
+    fn end_silence(&self) {
+        if self.deadline.is_armed() {
+            self.deadline.disarm();
+        }
     }
 }
 
@@ -129,7 +186,7 @@ mod tests {
     /// Reads a whole body from an app that follows `script` after the request.
     fn read(script: &[Step], check: impl FnOnce(Result<String, Interrupted>) + 'static) {
         let script = [&[Step::Request], script].concat();
-        run(|pools: Pools<_>| async move {
+        run(|pools: Pools| async move {
             let app = App::start([script]).await;
             let response = forward(anybody(), &pools, &app.upstream(["5s", "5s", "150ms"]), get()).await.unwrap();
             check(text(response).await);
@@ -174,7 +231,7 @@ mod tests {
 
     #[test]
     fn announced_trailers_follow_the_body_and_never_become_headers() {
-        run(|pools: Pools<_>| async move {
+        run(|pools: Pools| async move {
             let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\n\r\n\
                            2\r\nhi\r\n0\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\nX-Other: 1\r\n\r\n";
             let app = App::start([vec![Step::Request, send(chunked), Step::Closed]]).await;

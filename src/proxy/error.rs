@@ -6,7 +6,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::wire::Wire;
 use crate::http::body::BodyError;
 
 /// The request ended without a response head from the app.
@@ -42,30 +41,8 @@ pub enum Error {
     BadResponse(&'static str),
     /// The connection ended before a whole response head was there.
     #[error("the upstream broke the connection before its response: {0}")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] io::Error),
     /// The request body could not be read to its end. The client's fault.
     #[error(transparent)]
     Client(BodyError),
-}
-
-impl Error {
-    /// Finds the cause behind what hyper reports: our own checks first, then the client, then the app.
-    pub(super) fn from_exchange(error: hyper::Error, wire: &Wire) -> Self {
-        if let Some(violation) = wire.violation() {
-            return Self::BadResponse(violation.reason());
-        }
-        if let Some(failure) = wire.take_upload_failure() {
-            return Self::Client(failure);
-        }
-        if error.is_body_write_aborted() {
-            return Self::Client(BodyError::Broken(error));
-        }
-        if error.is_parse_too_large() {
-            return Self::BadResponse("the head has too many headers");
-        }
-        if error.is_parse() {
-            return Self::BadResponse("the head is malformed");
-        }
-        Self::Broken(error)
-    }
 }

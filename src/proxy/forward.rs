@@ -2,179 +2,78 @@
 //!
 //! `pipeline` calls [`forward`]; dropping its future, as a vanished client does, closes the connection.
 
-use std::pin::pin;
-use std::task::{Poll, ready};
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 
-use super::pool::Lease;
-use super::request::{self, Head, Upload};
-use super::wire::Wire;
-use super::{Error, Pools, Upstream, UpstreamBody, connect, response, trailers};
+use super::exchange::Exchange;
+use super::{Error, Pools, Upstream, UpstreamBody, connect};
 use crate::http::body::BodyError;
 use crate::policy::Permit;
-use crate::timers::Timers;
 
-/// Sends `request`, which the policy has permitted, to `upstream` and returns the head of its response, checked and cleaned; the body follows.
+/// Sends `request`, which the policy has permitted, to `upstream`; the future is the head of its response,
+/// checked and cleaned; the body follows.
 ///
 /// The request is in origin form with its `Host` set; its framing is written here.
 ///
 /// # Errors
 /// [`Error`], and then nothing of a response has been passed on.
-pub async fn forward<B>(
-    _permit: Permit<'_>,
-    pools: &Pools<B>,
+// PERF: not an `async fn`, so that the request is never a part of the future: its head is bytes before that.
+pub fn forward<'a, B>(
+    _permit: Permit<'a>,
+    pools: &'a Pools,
+    upstream: &'a Upstream,
+    request: Request<B>,
+) -> impl Future<Output = Result<Response<UpstreamBody<B>>, Error>> + use<'a, B>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+{
+    send(pools, upstream, Exchange::new(request, false))
+}
+
+async fn send<B>(
+    pools: &Pools,
     upstream: &Upstream,
-    mut request: Request<B>,
+    mut exchange: Exchange<B>,
 ) -> Result<Response<UpstreamBody<B>>, Error>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
-    request::frame(&mut request);
     let pool = pools.pool(upstream);
-    // PERF: what a pooled hit does not need is boxed, so that every request's future is small: it is copied about.
-    let (mut lease, spare) = match pool.checkout() {
-        Some(lease) => (lease, spare_head(&request)),
-        None => (pool.lease(Box::pin(connect::open(pools.timers(), upstream)).await?), None),
+    let mut lease = match pool.checkout() {
+        Some(lease) => lease,
+        // PERF: what a pooled hit does not need is boxed, so that every request's future is small: it is copied about.
+        None => pool.lease(Box::pin(connect::open(pools, upstream)).await?),
     };
-    let wire = lease.wire();
-    let request = request.map(|body| Upload::new(body, wire));
-    let outcome = exchange(pools.timers(), upstream, &mut lease, request).await;
-    let head = match repeatable(outcome, &mut lease, spare) {
-        Ok(head) => head?,
-        Err(request) => return Box::pin(forward_again(pools, upstream, request)).await,
+    let head = match exchange.run(pools, upstream.first_byte_timeout, &mut lease).await {
+        Ok(head) => head,
+        Err(error) if exchange.may_repeat(&lease, &error) => {
+            return Box::pin(send_again(pools, upstream, exchange)).await;
+        }
+        Err(error) => return Err(error),
     };
-    deliver(pools.timers(), upstream, lease, head)
+    Ok(exchange.deliver(pools, upstream, lease, head))
 }
 
 /// The one retry, on a connection that nobody has used before.
-async fn forward_again<B>(
-    pools: &Pools<B>,
+async fn send_again<B>(
+    pools: &Pools,
     upstream: &Upstream,
-    request: Request<Upload<B>>,
+    mut exchange: Exchange<B>,
 ) -> Result<Response<UpstreamBody<B>>, Error>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
-    let mut lease = pools.pool(upstream).lease(connect::open(pools.timers(), upstream).await?);
-    let wire = lease.wire();
-    let request = request.map(|body| body.rewire(wire));
-    let head = exchange(pools.timers(), upstream, &mut lease, request).await.into_result()?;
-    deliver(pools.timers(), upstream, lease, head)
-}
-
-/// Checks and cleans the head, and ties the connection to the body.
-pub(super) fn deliver<B>(
-    timers: &Timers,
-    upstream: &Upstream,
-    mut lease: Lease<B>,
-    response: Response<Incoming>,
-) -> Result<Response<UpstreamBody<B>>, Error> {
-    let (mut head, body) = response.into_parts();
-    response::check(&head, false).map_err(Error::BadResponse)?;
-    lease.keep_for(response::keep_seconds(&head));
-    response::clean(&mut head);
-    let announced = trailers::announce(&mut head.headers);
-    let body = UpstreamBody::new(body, Some(lease), announced, upstream.idle_timeout, timers);
-    Ok(Response::from_parts(head, body))
-}
-
-/// How one try went.
-pub(super) enum Outcome<B> {
-    Head(Response<Incoming>),
-    /// Not a byte of the request was written, and here it is again.
-    Unsent(Request<Upload<B>>, hyper::Error),
-    Failed(Error),
-}
-
-impl<B> Outcome<B> {
-    pub(super) fn into_result(self) -> Result<Response<Incoming>, Error> {
-        match self {
-            Self::Head(head) => Ok(head),
-            Self::Unsent(_, error) => Err(Error::Broken(error)),
-            Self::Failed(error) => Err(error),
-        }
-    }
-}
-
-/// Sends on this connection and waits for the head.
-pub(super) async fn exchange<B>(
-    timers: &Timers,
-    upstream: &Upstream,
-    lease: &mut Lease<B>,
-    request: Request<Upload<B>>,
-) -> Outcome<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    let connection = lease.connection();
-    connection.wire.begin(request.body().is_end_stream());
-    let sending = connection.sender.try_send_request(request);
-    match in_time(timers, upstream.first_byte_timeout, &connection.wire, sending).await {
-        None => Outcome::Failed(Error::FirstByteTimeout),
-        Some(Ok(head)) => Outcome::Head(head),
-        Some(Err(mut failed)) => match failed.take_message() {
-            Some(request) => Outcome::Unsent(request, failed.into_error()),
-            None => Outcome::Failed(Error::from_exchange(failed.into_error(), &connection.wire)),
-        },
-    }
-}
-
-/// Runs `sending` until the app has owed us something for longer than `limit`; the client's pace is not its debt.
-async fn in_time<F: Future>(timers: &Timers, limit: Duration, wire: &Wire, sending: F) -> Option<F::Output> {
-    let deadline = timers.deadline();
-    let mut sending = pin!(sending);
-    std::future::poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(output) = sending.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            if !deadline.is_armed() {
-                deadline.arm(limit);
-            }
-            ready!(deadline.poll_elapsed(cx));
-            match wire.patience_left(limit) {
-                Some(left) => deadline.arm(left),
-                None => return Poll::Ready(None),
-            }
-        }
-    })
-    .await
-}
-
-/// What a retry would need besides a connection, if this request may have one (RFC 9110 §9.2.2).
-fn spare_head<B: Body>(request: &Request<B>) -> Option<Head> {
-    let repeatable = request::is_idempotent(request.method()) && request.body().is_end_stream();
-    // PERF: one copy of the header map, only for requests on a connection that may be stale.
-    repeatable.then(|| Head::copy_of(request))
-}
-
-/// `Err` holds the request to send once more, on a new connection.
-///
-/// Only a connection that had served before is suspected of having died by its age; a new one is not.
-#[expect(clippy::result_large_err, reason = "the request is moved on, not reported")]
-fn repeatable<B>(
-    outcome: Outcome<B>,
-    lease: &mut Lease<B>,
-    spare: Option<Head>,
-) -> Result<Result<Response<Incoming>, Error>, Request<Upload<B>>> {
-    match (outcome, spare) {
-        (Outcome::Unsent(request, _), _) if lease.is_reused() => Err(request),
-        (Outcome::Failed(Error::Broken(_)), Some(head))
-            if lease.is_reused() && !lease.connection().wire.is_answered() =>
-        {
-            Err(head.with_body(Upload::empty(lease.wire())))
-        }
-        (outcome, _) => Ok(outcome.into_result()),
-    }
+    exchange.rewind();
+    let mut lease = pools.pool(upstream).lease(connect::open(pools, upstream).await?);
+    let head = exchange.run(pools, upstream.first_byte_timeout, &mut lease).await?;
+    Ok(exchange.deliver(pools, upstream, lease, head))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body::Frame;
     use http_body_util::BodyExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -231,7 +130,7 @@ mod tests {
 
     /// One good exchange, after which the app closes at the next request; then `second` is sent.
     async fn on_a_dying_connection(
-        pools: &Pools<TestBody>,
+        pools: &Pools,
         script: &[Step],
         second: Request<TestBody>,
     ) -> (App, Result<Response<UpstreamBody<TestBody>>, Error>) {
@@ -323,8 +222,8 @@ mod tests {
                 stream
             });
             assert_eq!(first.unwrap().status(), 204);
-            // Closed in the same turn of the event loop in which the next client speaks: hyper has not
-            // looked yet, the pool hands the connection out, and gets the request back.
+            // Closed in the same turn of the event loop in which the next client speaks: the pool still has
+            // the connection, and has to look before it hands it out.
             let mut client = TcpStream::connect(app.local_addr().unwrap()).await.unwrap();
             let mut speaker = app.accept().await.unwrap().0;
             stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
@@ -513,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_refused_connection_names_the_address() {
-        run(|pools: Pools<TestBody>| async move {
+        run(|pools: Pools| async move {
             let app = App::start([]).await;
             tokio::task::yield_now().await;
             let message = forward(anybody(), &pools, &app.patient(), get()).await.map(drop).unwrap_err().to_string();
@@ -574,6 +473,88 @@ mod tests {
             assert_eq!(response.headers()["content-length"], "1234");
             assert_eq!(text(response).await.unwrap(), "");
             assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "x");
+        });
+    }
+
+    #[test]
+    fn an_upload_goes_on_beside_an_early_response() {
+        run(|pools| async move {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n";
+            let first = [Step::Head, send(head), Step::Bytes(3), send("3\r\ntwo\r\n0\r\n\r\n")];
+            let app = App::start([[&first[..], &[Step::Request, ok("next"), Step::Closed]].concat()]).await;
+            let upstream = app.patient();
+            let (sender, body) = TestBody::open(Some(3));
+            let mut response = forward(anybody(), &pools, &upstream, request("POST", body)).await.unwrap();
+            assert_eq!(response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+            sender.send(Ok(Frame::data(Bytes::from_static(b"abc")))).unwrap();
+            assert_eq!(text(response).await.unwrap(), "two");
+            assert_eq!(app.saw(2).await[1], "1: abc");
+            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "next");
+        });
+    }
+
+    #[test]
+    fn a_client_that_fails_beside_an_early_response_breaks_it_off() {
+        run(|pools| async move {
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
+            let app = App::start([vec![Step::Head, send(head), Step::Closed]]).await;
+            let (sender, body) = TestBody::open(Some(3));
+            let response = forward(anybody(), &pools, &app.patient(), request("POST", body)).await.unwrap();
+            sender.send(Err(BodyError::TooSlow)).unwrap();
+            assert!(text(response).await.is_err());
+            assert_eq!(app.saw(2).await[1], "1: closed");
+        });
+    }
+
+    #[test]
+    fn a_response_that_says_close_is_the_last_on_its_connection() {
+        run(|pools| async move {
+            let last = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+            let app = App::start([vec![Step::Request, send(last), Step::Closed]]).await;
+            let upstream = app.patient();
+            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "hi");
+            assert_eq!(app.saw(2).await[1], "1: closed");
+        });
+    }
+
+    #[test]
+    fn a_body_that_came_with_its_head_frees_the_connection_at_once() {
+        run(|pools| async move {
+            let app = App::start([vec![Step::Request, ok("hi"), Step::Closed]]).await;
+            let upstream = app.patient();
+            let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+            assert_eq!(pools.pool(&upstream).idle_count(), 1);
+            assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(2));
+            assert_eq!(text(response).await.unwrap(), "hi");
+        });
+    }
+
+    #[test]
+    fn a_pooled_connection_that_was_spoken_on_is_not_used() {
+        run(|pools| async move {
+            let evil = send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+            let first = vec![Step::Request, ok("one"), Step::Bytes(1), evil, Step::Closed];
+            let app = App::start([first, vec![Step::Request, ok("good")]]).await;
+            let upstream = app.patient();
+            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "one");
+            // Nudges the app into speaking out of turn.
+            let mut lease = pools.pool(&upstream).checkout().unwrap();
+            lease.connection.stream.write_all(b"x").await.unwrap();
+            lease.connection.stream.readable().await.unwrap();
+            lease.keep_for(9);
+            lease.release();
+            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "good");
+        });
+    }
+
+    #[test]
+    fn the_future_of_a_request_is_small() {
+        run(|pools| async move {
+            let app = App::start([]).await;
+            let upstream = app.patient();
+            let size = size_of_val(&forward(anybody(), &pools, &upstream, get()));
+            assert!(size <= 1024, "{size}");
+            println!("{size}");
         });
     }
 }

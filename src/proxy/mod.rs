@@ -1,14 +1,18 @@
-//! The upstream half of the data path: HTTP/1.1 in clear over our own pools of connections.
+//! The upstream half of the data path: HTTP/1.1 in clear, with our own codec and pools of connections.
 //!
 //! `pipeline` calls [`forward()`] or [`forward_upgrade`] with a request that is already cleaned: hop-by-hop
 //! headers gone, identity injected, origin-form target, `Host` set. Nothing here knows of sessions,
 //! routes or users, and nothing here writes a page: every failure is an [`Error`] that says whose it is.
 
 mod body;
+mod chunked;
 mod connect;
+mod connection;
 mod error;
+mod exchange;
 mod forward;
-mod io;
+mod framing;
+mod outgoing;
 mod pool;
 mod request;
 mod response;
@@ -19,7 +23,6 @@ mod trailers;
 mod tunnel;
 mod upgrade;
 mod upstream;
-mod wire;
 
 pub use body::{Interrupted, UpstreamBody};
 pub use error::Error;

@@ -8,9 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Upstream;
-use super::connect::Connection;
-use super::wire::Wire;
-use crate::http::body::RequestBody;
+use super::connection::{Connection, ReadMemory};
 use crate::timers::Timers;
 
 /// Idle connections kept per upstream and worker.
@@ -18,28 +16,24 @@ const MAX_IDLE: usize = 64;
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// All pools of one worker. Cheap to clone; stays on its thread.
-#[derive(Debug)]
-pub struct Pools<B = RequestBody>(Rc<Inner<B>>);
+#[derive(Debug, Clone)]
+pub struct Pools(Rc<Inner>);
 
 #[derive(Debug)]
-struct Inner<B> {
+struct Inner {
     timers: Timers,
-    pools: RefCell<Vec<Rc<Pool<B>>>>,
+    memory: ReadMemory,
+    pools: RefCell<Vec<Rc<Pool>>>,
     /// Sweeps so far: a clock of whole seconds that costs nothing to read.
     now: Rc<Cell<u32>>,
 }
 
-impl<B> Clone for Pools<B> {
-    fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
-    }
-}
-
-impl<B> Pools<B> {
+impl Pools {
     /// No connections yet. Spawn [`run`](Self::run) once per worker.
     #[must_use]
     pub fn new(timers: Timers) -> Self {
-        Self(Rc::new(Inner { timers, pools: RefCell::default(), now: Rc::default() }))
+        let (memory, pools, now) = Default::default();
+        Self(Rc::new(Inner { timers, memory, pools, now }))
     }
 
     /// Runs for ever: once a second, closes connections that have been idle for too long.
@@ -54,7 +48,7 @@ impl<B> Pools<B> {
 
     /// The pool of `upstream`, made at its first use.
     #[must_use]
-    pub fn pool(&self, upstream: &Upstream) -> Rc<Pool<B>> {
+    pub fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
         let mut pools = self.0.pools.borrow_mut();
         while pools.len() <= upstream.id {
             pools.push(Rc::new(Pool { idle: RefCell::default(), now: Rc::clone(&self.0.now) }));
@@ -66,6 +60,10 @@ impl<B> Pools<B> {
         &self.0.timers
     }
 
+    pub(super) fn read_memory(&self) -> ReadMemory {
+        self.0.memory.clone()
+    }
+
     pub(super) fn sweep(&self) {
         self.0.now.set(self.0.now.get().wrapping_add(1));
         self.0.pools.borrow().iter().for_each(|pool| pool.sweep());
@@ -74,19 +72,19 @@ impl<B> Pools<B> {
 
 /// The idle connections to one upstream.
 #[derive(Debug)]
-pub struct Pool<B = RequestBody> {
-    idle: RefCell<Vec<Idle<B>>>,
+pub struct Pool {
+    idle: RefCell<Vec<Idle>>,
     now: Rc<Cell<u32>>,
 }
 
 #[derive(Debug)]
-struct Idle<B> {
-    connection: Connection<B>,
+struct Idle {
+    connection: Connection,
     since: u32,
     keep_seconds: u32,
 }
 
-impl<B> Pool<B> {
+impl Pool {
     /// How many connections wait here.
     #[must_use]
     pub fn idle_count(&self) -> usize {
@@ -94,24 +92,22 @@ impl<B> Pool<B> {
     }
 
     /// The connection used last, if one is alive.
-    pub(super) fn checkout(self: &Rc<Self>) -> Option<Lease<B>> {
+    pub(super) fn checkout(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, .. }) = idle.pop() {
-            if !connection.sender.is_closed() {
-                let mut lease = Lease::new(connection, Some(self));
-                lease.reused = true;
-                return Some(lease);
+            if connection.is_quiet() {
+                return Some(Lease { connection, pool: Some(Rc::clone(self)), keep_seconds: 0, reused: true });
             }
         }
         None
     }
 
     /// A new connection that may come back here.
-    pub(super) fn lease(self: &Rc<Self>, connection: Connection<B>) -> Lease<B> {
-        Lease::new(connection, Some(self))
+    pub(super) fn lease(self: &Rc<Self>, connection: Connection) -> Lease {
+        Lease { connection, pool: Some(Rc::clone(self)), keep_seconds: 0, reused: false }
     }
 
-    fn put(&self, connection: Connection<B>, keep_seconds: u32) {
+    fn put(&self, connection: Connection, keep_seconds: u32) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle { connection, since: self.now.get(), keep_seconds });
@@ -123,38 +119,24 @@ impl<B> Pool<B> {
         // The age in sweeps is rounded up, so nothing outlives its time by waiting for the next one.
         self.idle
             .borrow_mut()
-            .retain(|idle| !idle.connection.sender.is_closed() && now.wrapping_sub(idle.since) < idle.keep_seconds);
+            .retain(|idle| idle.connection.is_quiet() && now.wrapping_sub(idle.since) < idle.keep_seconds);
     }
 }
 
 /// One connection in use. Dropping it closes the connection: a client that goes away, a response that
 /// is not read to its end, an error.
 #[derive(Debug)]
-pub(super) struct Lease<B> {
-    /// Some until the lease is given up.
-    connection: Option<Connection<B>>,
-    pool: Option<Rc<Pool<B>>>,
+pub(super) struct Lease {
+    pub(super) connection: Connection,
+    pool: Option<Rc<Pool>>,
     keep_seconds: u32,
     reused: bool,
 }
 
-impl<B> Lease<B> {
-    fn new(connection: Connection<B>, pool: Option<&Rc<Pool<B>>>) -> Self {
-        Self { connection: Some(connection), pool: pool.cloned(), keep_seconds: 0, reused: false }
-    }
-
+impl Lease {
     /// A connection that serves one request and never goes to a pool.
-    pub(super) fn single(connection: Connection<B>) -> Self {
-        Self::new(connection, None)
-    }
-
-    pub(super) fn connection(&mut self) -> &mut Connection<B> {
-        #[expect(clippy::expect_used, reason = "only `release` and `detach` take it, and both consume the lease")]
-        self.connection.as_mut().expect("a lease holds its connection")
-    }
-
-    pub(super) fn wire(&mut self) -> Rc<Wire> {
-        Rc::clone(&self.connection().wire)
+    pub(super) fn single(connection: Connection) -> Self {
+        Self { connection, pool: None, keep_seconds: 0, reused: false }
     }
 
     /// Whether it has served before, and so may have died meanwhile.
@@ -167,30 +149,12 @@ impl<B> Lease<B> {
         self.keep_seconds = seconds;
     }
 
-    /// The response is at its end: back into the pool, if nothing is left over on the connection.
-    pub(super) fn release(mut self) {
-        let Some(connection) = &self.connection else { return };
-        // SECURITY: a request body not read to its end, or bytes after the response, would be taken
-        // for the next request or response. hyper is ready only once both sides are at rest.
-        let reusable = self.keep_seconds > 0 && connection.wire.is_clean() && connection.sender.is_ready();
-        if let Some(pool) = self.pool.take().filter(|_| reusable)
-            && let Some(connection) = self.connection.take()
-        {
-            pool.put(connection, self.keep_seconds);
-        }
-    }
-
-    /// The connection has become a tunnel and is no longer ours to close.
-    pub(super) fn detach(mut self) {
-        self.connection = None;
-    }
-}
-
-impl<B> Drop for Lease<B> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // Not left to hyper: it would first wait until the app has taken all that is written.
-            connection.driver.abort();
+    /// The request is sent and the response is at its end: back into the pool, if nothing is left over.
+    pub(super) fn release(self) {
+        // SECURITY: bytes after the response would be taken for the next one.
+        let reusable = self.keep_seconds > 0 && self.connection.unread.is_empty();
+        if let Some(pool) = self.pool.filter(|_| reusable) {
+            pool.put(self.connection, self.keep_seconds);
         }
     }
 }
@@ -198,11 +162,11 @@ impl<B> Drop for Lease<B> {
 #[cfg(test)]
 mod tests {
     use super::super::forward;
-    use super::super::scripted::{App, Step, TestBody, anybody, get, ok, run, send, text};
+    use super::super::scripted::{App, Step, anybody, get, ok, run, send, text};
     use super::*;
 
     /// Fetches through the gateway's side and leaves the connection as the response left it.
-    async fn fetch(pools: &Pools<TestBody>, upstream: &Upstream) -> String {
+    async fn fetch(pools: &Pools, upstream: &Upstream) -> String {
         text(forward(anybody(), pools, upstream, get()).await.unwrap()).await.unwrap()
     }
 
@@ -238,9 +202,11 @@ mod tests {
     #[test]
     fn the_connection_used_last_is_used_next() {
         run(|pools| async move {
-            let held = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n";
-            let first = vec![Step::Request, send(held), send("1"), Step::Closed];
-            let second = vec![Step::Request, send(held), send("2"), Step::Request, ok("again on 2"), Step::Closed];
+            // Chunked, so that the connection is held until the body is read.
+            let held =
+                |text| send(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{text}\r\n0\r\n\r\n"));
+            let first = vec![Step::Request, held("1"), Step::Closed];
+            let second = vec![Step::Request, held("2"), Step::Request, ok("again on 2"), Step::Closed];
             let app = App::start([first, second]).await;
             let upstream = app.patient();
             let one = forward(anybody(), &pools, &upstream, get()).await.unwrap();
@@ -254,7 +220,8 @@ mod tests {
     #[test]
     fn no_more_than_the_cap_are_kept() {
         run(|pools| async move {
-            let app = App::start(vec![vec![Step::Request, ok("x"), Step::Closed]; MAX_IDLE + 1]).await;
+            let held = send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+            let app = App::start(vec![vec![Step::Request, held, Step::Closed]; MAX_IDLE + 1]).await;
             let upstream = app.patient();
             let mut open = Vec::new();
             for _ in 0..=MAX_IDLE {

@@ -1,54 +1,73 @@
-//! The request as the app gets it: framing written anew, the body watched to its end.
+//! The head of a request as the app gets it, with its framing written anew.
 //!
-//! `forward` and `upgrade` use it. Headers about the user, the host or the client are not its business.
+//! `exchange` uses it. Headers about the user, the host or the client are not its business.
 
-use std::fmt;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::io::Write as _;
 
-use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::header::HeaderName;
+use http::{Method, Request};
+use http_body::Body;
 
-use super::wire::Wire;
-use crate::http::body::BodyError;
+/// Room for most heads; a longer one moves once or twice.
+const ROOM: usize = 2048;
 
-/// Writes the framing for what `body` really is, whatever the client's headers said.
-pub(super) fn frame<B: Body>(request: &mut Request<B>) {
-    *request.version_mut() = Version::HTTP_11;
-    let size = if request.body().is_end_stream() { Some(0) } else { request.body().size_hint().exact() };
-    let wants_length = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    let headers = request.headers_mut();
-    headers.remove(header::TRANSFER_ENCODING);
-    // Decided before us; and request trailers are never sent.
-    headers.remove(header::EXPECT);
-    headers.remove(header::TRAILER);
-    match size {
-        Some(0) if !wants_length => drop(headers.remove(header::CONTENT_LENGTH)),
-        Some(size) => set_length(headers, size),
-        None => {
-            headers.remove(header::CONTENT_LENGTH);
-            // SECURITY: without this line hyper drops the body of a GET or HEAD silently.
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+/// How the request body is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    Known(u64),
+    /// Sent in chunks.
+    Unknown,
+}
+
+impl Length {
+    /// What `body` really is, whatever the client's headers said.
+    pub(super) fn of(body: &impl Body) -> Self {
+        if body.is_end_stream() {
+            return Self::Known(0);
+        }
+        body.size_hint().exact().map_or(Self::Unknown, Self::Known)
+    }
+}
+
+/// Writes the head for HTTP/1.1, and the framing for a body of `length`.
+// SECURITY: no byte here can end a line early: `http` takes no CR, LF or NUL in methods, targets, names
+// and values.
+pub(super) fn write_head<B>(request: &Request<B>, length: Length) -> Vec<u8> {
+    let mut text = Vec::with_capacity(ROOM);
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
+        text.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in request.headers() {
+        if !stays_behind(name) {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
         }
     }
+    write_framing(&mut text, request.method(), length);
+    text.extend_from_slice(b"\r\n");
+    text
+}
+
+/// Framing is ours to write; an expectation was decided before us; and request trailers are never sent.
+fn stays_behind(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "transfer-encoding" | "content-length" | "expect" | "trailer")
 }
 
 /// Some apps refuse chunked bodies, so a known length is always told, in plain decimal.
-fn set_length(headers: &mut HeaderMap, size: u64) {
-    let mut told = headers.get_all(header::CONTENT_LENGTH).iter();
-    // PERF: the client's text is nearly always the one we would write.
-    let same = told.next().is_some_and(|text| is_decimal(text.as_bytes(), size)) && told.next().is_none();
-    if !same {
-        headers.insert(header::CONTENT_LENGTH, size.into());
+fn write_framing(text: &mut Vec<u8>, method: &Method, length: Length) {
+    let wants_length = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    match length {
+        Length::Known(0) if !wants_length => {}
+        Length::Known(size) => {
+            // Writing to a `Vec` does not fail.
+            let _ = write!(text, "content-length: {size}\r\n");
+        }
+        // SECURITY: for every method; a body without framing would be the next request.
+        Length::Unknown => text.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-}
-
-fn is_decimal(text: &[u8], size: u64) -> bool {
-    let plain = text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
-    plain && std::str::from_utf8(text).is_ok_and(|text| text.parse() == Ok(size))
 }
 
 /// Whether doing it twice is the same as doing it once (RFC 9110 §9.2.2; WebDAV from the IANA registry).
@@ -57,140 +76,57 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
     known.contains(method) || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
 }
 
-/// A copy of everything but the body, for the one retry of a request without a body.
-#[derive(Debug)]
-pub(super) struct Head {
-    method: Method,
-    uri: http::Uri,
-    headers: HeaderMap,
-}
-
-impl Head {
-    pub(super) fn copy_of<B>(request: &Request<B>) -> Self {
-        Self { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone() }
-    }
-
-    pub(super) fn with_body<B>(self, body: B) -> Request<B> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
-    }
-}
-
-/// A request body on its way through hyper, that tells the [`Wire`] how far it got.
-#[derive(Debug)]
-pub(super) struct Upload<B> {
-    /// None: nothing to send (a retry).
-    body: Option<B>,
-    wire: Rc<Wire>,
-}
-
-impl<B> Upload<B> {
-    pub(super) fn new(body: B, wire: Rc<Wire>) -> Self {
-        Self { body: Some(body), wire }
-    }
-
-    pub(super) fn empty(wire: Rc<Wire>) -> Self {
-        Self { body: None, wire }
-    }
-
-    /// The same body for another connection; nothing of it was sent yet.
-    pub(super) fn rewire(self, wire: Rc<Wire>) -> Self {
-        Self { wire, ..self }
-    }
-}
-
-/// Stands in for the [`BodyError`] that the [`Wire`] keeps: hyper needs some error to stop at.
-#[derive(Debug)]
-pub(super) struct UploadFailed;
-
-impl fmt::Display for UploadFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request body broke off")
-    }
-}
-
-impl std::error::Error for UploadFailed {}
-
-impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for Upload<B> {
-    type Data = Bytes;
-    type Error = UploadFailed;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
-        let this = self.get_mut();
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        loop {
-            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(failure)) => {
-                    this.wire.upload_failed(failure);
-                    return Poll::Ready(Some(Err(UploadFailed)));
-                }
-                None => {
-                    this.wire.upload_ended();
-                    return Poll::Ready(None);
-                }
-            };
-            // SECURITY: trailers are dropped here too, whatever the body hands us.
-            let Ok(data) = frame.into_data() else { continue };
-            if body.is_end_stream() {
-                this.wire.upload_ended();
-            }
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::super::scripted::TestBody;
     use super::*;
 
-    fn framed(method: Method, headers: &[(&'static str, &'static str)], body: TestBody) -> HeaderMap {
+    /// The header lines that are written.
+    fn framed(method: Method, headers: &[(&'static str, &'static str)], body: TestBody) -> Vec<String> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         for (name, value) in headers {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        frame(&mut request);
-        assert_eq!(request.version(), Version::HTTP_11);
-        std::mem::take(request.headers_mut())
+        let text = String::from_utf8(write_head(&request, Length::of(request.body()))).unwrap();
+        let lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
+        lines.skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_request_line_is_in_origin_form() {
+        let request = Request::get("http://app.example/a%2Fb?x=1").header("X-A", "b").body(()).unwrap();
+        let text = write_head(&request, Length::Known(0));
+        assert_eq!(text, b"GET /a%2Fb?x=1 HTTP/1.1\r\nx-a: b\r\n\r\n");
     }
 
     #[test]
     fn a_known_length_is_told_in_plain_decimal() {
-        for told in [&[("content-length", "010")][..], &[("content-length", "10")], &[("transfer-encoding", "chunked")]]
-        {
-            let headers = framed(Method::GET, told, TestBody::sized("0123456789"));
-            assert_eq!(headers["content-length"], "10");
-            assert_eq!(headers.len(), 1);
+        for told in [
+            &[("content-length", "010")][..],
+            &[("content-length", "10")],
+            &[("content-length", "10"), ("content-length", "10")],
+            &[("transfer-encoding", "chunked")],
+        ] {
+            let lines = framed(Method::GET, told, TestBody::sized("0123456789"));
+            assert_eq!(lines, ["content-length: 10"]);
         }
     }
 
     #[test]
     fn an_unknown_length_goes_chunked_for_every_method() {
         for method in [Method::GET, Method::HEAD, Method::DELETE, Method::POST] {
-            let headers = framed(method, &[("content-length", "7")], TestBody::chunked(&["x"]));
-            assert_eq!(headers["transfer-encoding"], "chunked");
-            assert_eq!(headers.len(), 1);
+            let lines = framed(method, &[("content-length", "7")], TestBody::chunked(&["x"]));
+            assert_eq!(lines, ["transfer-encoding: chunked"]);
         }
     }
 
     #[test]
     fn an_empty_body_has_a_length_only_where_one_is_expected() {
-        assert_eq!(framed(Method::POST, &[], TestBody::empty())["content-length"], "0");
+        assert_eq!(framed(Method::POST, &[], TestBody::empty()), ["content-length: 0"]);
         assert!(framed(Method::GET, &[("content-length", "0")], TestBody::empty()).is_empty());
     }
 
@@ -208,8 +144,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_plain_decimal_text_of_a_length_is_left_as_it_is(text in "[0-9+ ]{0,6}", size in 0_u64..2000) {
-            prop_assert_eq!(is_decimal(text.as_bytes(), size), text == size.to_string());
+        fn what_is_written_is_read_back_as_it_was(
+            lines in prop::collection::vec(("x-[a-z]{1,8}", "[!-~]([ -~]{0,10}[!-~])?"), 0..20),
+            target in "/[a-z0-9/%?=&]{0,20}",
+        ) {
+            let mut request = Request::get(&target);
+            for (name, value) in &lines {
+                request = request.header(name, value);
+            }
+            let request = request.body(()).unwrap();
+            let text = write_head(&request, Length::Known(0));
+            let mut parsed_lines = [httparse::EMPTY_HEADER; 20];
+            let mut parsed = httparse::Request::new(&mut parsed_lines);
+            prop_assert_eq!(parsed.parse(&text), Ok(httparse::Status::Complete(text.len())));
+            prop_assert_eq!(parsed.path, Some(&*target));
+            let read: http::HeaderMap = parsed.headers.iter().map(|line| {
+                (HeaderName::from_bytes(line.name.as_bytes()).unwrap(), HeaderValue::from_bytes(line.value).unwrap())
+            }).collect();
+            prop_assert_eq!(read.keys_len(), request.headers().keys_len());
+            let stood_there = |line: &httparse::Header<'_>| {
+                request.headers().get_all(line.name).iter().any(|value| value.as_bytes() == line.value)
+            };
+            prop_assert!(parsed.headers.iter().all(stood_there));
+            prop_assert_eq!(parsed.headers.len(), request.headers().len());
         }
     }
 }

@@ -1,66 +1,218 @@
-//! The head of a response: refused when its framing is ambiguous, else cleaned of what is hop-by-hop.
+//! The head of a response: refused when its framing is ambiguous, else without what is hop-by-hop.
 //!
-//! `forward` and `upgrade` call it before anything of the response reaches the client. hyper's client
-//! takes all that is refused here.
+//! `exchange` parses with it, before anything of the response reaches the client. The parser alone takes
+//! all that is refused here.
 
-use http::header::{self, HeaderName, HeaderValue};
-use http::response::Parts;
-use http::{StatusCode, Version};
+use std::mem::MaybeUninit;
 
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+use super::chunked::Chunked;
+use super::framing::Framing;
+use super::trailers::{self, Announced};
 use crate::http::headers::strip_hop_by_hop;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Longest idle time of a pooled connection, unless the app says less: servers and firewalls commonly
 /// close after 60 s.
 const KEEP_SECONDS: u32 = 55;
+const MAX_LINES: usize = 100;
 
-/// Refuses a head that two readers could understand in two ways (RFC 9112 §6.3, §11.2).
-pub(super) fn check(head: &Parts, upgrade_asked: bool) -> Result<(), &'static str> {
-    if head.status == StatusCode::SWITCHING_PROTOCOLS && !upgrade_asked {
+/// What was asked, as far as it decides how the answer is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// `HEAD`: the answer has no body, whatever it says.
+    pub(super) head: bool,
+    /// A 101 is welcome.
+    pub(super) upgrade: bool,
+}
+
+/// A final response head, fit to be passed on.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    /// Without hop-by-hop fields, but for `Connection` and `Upgrade` of a 101.
+    pub(super) headers: HeaderMap,
+    pub(super) reason: Option<ReasonPhrase>,
+    pub(super) framing: Framing,
+    pub(super) announced: Announced,
+    /// Seconds this connection may idle after the response: one less than the app's own timeout. 0 = close.
+    pub(super) keep_seconds: u32,
+}
+
+impl Head {
+    /// The response for the client.
+    pub(super) fn with_body<T>(self, body: T) -> Response<T> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(reason);
+        }
+        response
+    }
+}
+
+/// Reads a whole head; `None` is an interim one (1xx). Refuses what two readers could understand in two
+/// ways (RFC 9112 §6.3, §11.2).
+pub(super) fn parse(bytes: &Bytes, asked: Asked) -> Result<Option<Head>, &'static str> {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
+    let mut parsed = httparse::Response::new(&mut []);
+    let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut lines);
+    match status {
+        Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err("the head has too many headers"),
+        _ => return Err("the head is malformed"),
+    }
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or("the head is malformed")?;
+    let switching = status == StatusCode::SWITCHING_PROTOCOLS;
+    if switching && !asked.upgrade {
         return Err("101 without having been asked to switch protocols");
     }
-    if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-        return Err("an informational status as the final one");
+    if status.is_informational() && !switching {
+        return Ok(None);
     }
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
-    let (coding, length) = (codings.next(), lengths.next());
-    if codings.next().is_some() || coding.is_some_and(|value| !is_chunked(value)) {
-        return Err("a Transfer-Encoding other than exactly `chunked`");
+    let mut fields = Fields::new(parsed.headers.len(), switching);
+    for line in &*parsed.headers {
+        fields.take(line.name, line.value, bytes)?;
     }
-    if coding.is_some() && length.is_some() {
-        return Err("both Transfer-Encoding and Content-Length");
-    }
-    if coding.is_some() && head.version < Version::HTTP_11 {
-        return Err("Transfer-Encoding in HTTP/1.0");
-    }
-    if lengths.next().is_some() {
-        return Err("more than one Content-Length");
-    }
-    if length.is_some_and(|value| !is_number(value)) {
-        return Err("a Content-Length that is not a number");
-    }
-    Ok(())
+    fields.into_head(status, reason(status, parsed.reason), parsed.version == Some(0), asked).map(Some)
 }
 
-fn is_chunked(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"chunked")
+/// The app's own words, if it has any.
+fn reason(status: StatusCode, words: Option<&str>) -> Option<ReasonPhrase> {
+    let own = words.filter(|words| !words.is_empty() && Some(*words) != status.canonical_reason())?;
+    ReasonPhrase::try_from(own.as_bytes()).ok()
 }
 
-fn is_number(value: &HeaderValue) -> bool {
-    let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
-    digits && value.to_str().is_ok_and(|text| text.parse::<u64>().is_ok())
+/// The header lines, sorted out in one pass.
+// PERF: hop-by-hop fields are never put into the map, so none has to be found and taken out again.
+struct Fields {
+    headers: HeaderMap,
+    switching: bool,
+    chunked: bool,
+    length: Option<u64>,
+    close: bool,
+    /// A `Connection` line names fields.
+    nominates: bool,
+    keep_alive: Option<u32>,
 }
 
-/// Seconds this connection may idle after the response: one less than the app's own timeout. 0 = close.
-pub(super) fn keep_seconds(head: &Parts) -> u32 {
-    if head.version < Version::HTTP_11 {
-        // hyper would speak HTTP/1.0 from now on, and drop a chunked request body without a word.
-        return 0;
+impl Fields {
+    fn new(lines: usize, switching: bool) -> Self {
+        // Room for what `pipeline` adds.
+        let headers = HeaderMap::with_capacity(lines + 4);
+        Self { headers, switching, chunked: false, length: None, close: false, nominates: false, keep_alive: None }
     }
-    let told = head.headers.get(KEEP_ALIVE).and_then(|value| timeout(value.as_bytes()));
-    told.map_or(KEEP_SECONDS, |seconds| seconds.saturating_sub(1).min(KEEP_SECONDS))
+
+    fn take(&mut self, name: &str, value: &[u8], head: &Bytes) -> Result<(), &'static str> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            17 if is("transfer-encoding") => return self.take_coding(value),
+            14 if is("content-length") => return self.take_length(value, head),
+            10 if is("connection") => return self.take_connection(value, head),
+            10 if is("keep-alive") => {
+                self.keep_alive = self.keep_alive.or_else(|| timeout(value));
+                return Ok(());
+            }
+            7 if is("upgrade") && !self.switching => return Ok(()),
+            2 if is("te") => return Ok(()),
+            16 if is("proxy-connection") => return Ok(()),
+            18 if is("proxy-authenticate") => return Ok(()),
+            19 if is("proxy-authorization") => return Ok(()),
+            _ => {}
+        }
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the head is malformed")?;
+        self.append(name, value, head)
+    }
+
+    /// PERF: the value is a part of the bytes that were read, not a copy.
+    fn append(&mut self, name: HeaderName, value: &[u8], head: &Bytes) -> Result<(), &'static str> {
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| "the head is malformed")?;
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    // SECURITY: any other spelling or coding is read differently by different servers (FR-26).
+    fn take_coding(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        if std::mem::replace(&mut self.chunked, true) || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err("a Transfer-Encoding other than exactly `chunked`");
+        }
+        Ok(())
+    }
+
+    fn take_length(&mut self, value: &[u8], head: &Bytes) -> Result<(), &'static str> {
+        let length = number(value).ok_or("a Content-Length that is not a number")?;
+        if self.length.replace(length).is_some() {
+            return Err("more than one Content-Length");
+        }
+        // SECURITY: leading zeros are octal to some readers.
+        if value.starts_with(b"0") {
+            self.headers.insert(header::CONTENT_LENGTH, length.into());
+            return Ok(());
+        }
+        self.append(header::CONTENT_LENGTH, value, head)
+    }
+
+    fn take_connection(&mut self, value: &[u8], head: &Bytes) -> Result<(), &'static str> {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            match option {
+                _ if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                _ if option.eq_ignore_ascii_case(b"keep-alive") => {}
+                _ => self.nominates = true,
+            }
+        }
+        if self.nominates || self.switching {
+            self.append(header::CONNECTION, value, head)?;
+        }
+        Ok(())
+    }
+
+    fn into_head(
+        mut self,
+        status: StatusCode,
+        reason: Option<ReasonPhrase>,
+        http_1_0: bool,
+        asked: Asked,
+    ) -> Result<Head, &'static str> {
+        // SECURITY: which of the two counts is the oldest question of smuggling; HTTP/1.0 knows no coding.
+        if self.chunked && self.length.is_some() {
+            return Err("both Transfer-Encoding and Content-Length");
+        }
+        if self.chunked && http_1_0 {
+            return Err("Transfer-Encoding in HTTP/1.0");
+        }
+        if self.nominates && !self.switching {
+            strip_hop_by_hop(&mut self.headers);
+        }
+        let keep_seconds = match self.keep_alive {
+            // An HTTP/1.0 app might not take a chunked request body next.
+            _ if http_1_0 || self.close => 0,
+            Some(seconds) => seconds.saturating_sub(1).min(KEEP_SECONDS),
+            None => KEEP_SECONDS,
+        };
+        let framing = self.framing(status, asked);
+        let announced = trailers::announce(&mut self.headers);
+        Ok(Head { status, headers: self.headers, reason, framing, announced, keep_seconds })
+    }
+
+    fn framing(&self, status: StatusCode, asked: Asked) -> Framing {
+        let bodiless = self.switching || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match self.length {
+            _ if asked.head || bodiless => Framing::Length(0),
+            Some(length) => Framing::Length(length),
+            None if self.chunked => Framing::Chunked(Chunked::default()),
+            None => Framing::UntilClose,
+        }
+    }
+}
+
+// SECURITY: digits only; `parse` alone takes a sign.
+fn number(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
 }
 
 fn timeout(keep_alive: &[u8]) -> Option<u32> {
@@ -70,34 +222,27 @@ fn timeout(keep_alive: &[u8]) -> Option<u32> {
     timeouts.next().and_then(|(_, seconds)| seconds.trim().parse().ok())
 }
 
-/// Takes out all that concerns only the connection to the app (RFC 9110 §7.6.1); `Trailer` is left.
-pub(super) fn clean(head: &mut Parts) {
-    head.version = Version::HTTP_11;
-    let headers = &mut head.headers;
-    strip_hop_by_hop(headers);
-    // Leading zeros are octal to some readers.
-    let length = headers.get_mut(header::CONTENT_LENGTH).filter(|value| value.as_bytes().starts_with(b"0"));
-    if let Some(value) = length {
-        let number: u64 = value.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or_default();
-        *value = number.into();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn head(status: u16, headers: &[(&str, &str)]) -> Parts {
-        let mut response = http::Response::new(());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        for (name, value) in headers {
-            response
-                .headers_mut()
-                .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        response.into_parts().0
+    fn parse_text(text: &str, asked: Asked) -> Result<Option<Head>, &'static str> {
+        parse(&Bytes::copy_from_slice(text.as_bytes()), asked)
+    }
+
+    fn written(start: &str, headers: &[(&str, &str)]) -> String {
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        format!("{start}\r\n{lines}\r\n")
+    }
+
+    fn check(headers: &[(&str, &str)]) -> Result<Head, &'static str> {
+        parse_text(&written("HTTP/1.1 200 OK", headers), Asked::default()).map(Option::unwrap)
+    }
+
+    fn left(head: &Head) -> Vec<String> {
+        head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     #[test]
@@ -115,69 +260,110 @@ mod tests {
             &[("content-length", "")],
             &[("content-length", "99999999999999999999")],
         ] {
-            assert!(check(&head(200, headers), false).is_err(), "{headers:?}");
+            assert!(check(headers).is_err(), "{headers:?}");
         }
-        assert!(check(&head(200, &[("transfer-encoding", "Chunked")]), false).is_ok());
-        assert!(check(&head(200, &[("content-length", "3")]), false).is_ok());
+        assert!(check(&[("Transfer-Encoding", "Chunked")]).is_ok());
+        assert!(check(&[("Content-Length", "3")]).is_ok());
     }
 
     #[test]
     fn a_switch_of_protocols_must_have_been_asked_for() {
-        assert!(check(&head(101, &[]), false).is_err());
-        assert!(check(&head(101, &[]), true).is_ok());
+        let switch =
+            written("HTTP/1.1 101 Switching Protocols", &[("Connection", "upgrade"), ("Upgrade", "websocket")]);
+        assert!(parse_text(&switch, Asked::default()).is_err());
+        let head = parse_text(&switch, Asked { upgrade: true, ..Asked::default() }).unwrap().unwrap();
+        assert_eq!(left(&head), ["connection: upgrade", "upgrade: websocket"]);
     }
 
     #[test]
     fn hop_by_hop_headers_go_with_all_that_every_connection_line_names() {
-        let mut head = head(
-            200,
-            &[
-                ("connection", "keep-alive, X-One"),
-                ("connection", "x-two, content-length"),
-                ("x-one", "1"),
-                ("x-two", "2"),
-                ("x-two", "again"),
-                ("keep-alive", "timeout=5"),
-                ("proxy-connection", "close"),
-                ("proxy-authenticate", "Basic"),
-                ("te", "trailers"),
-                ("upgrade", "h2c"),
-                ("content-length", "007"),
-                ("set-cookie", "a=1"),
-                ("set-cookie", "b=2"),
-            ],
-        );
-        head.version = Version::HTTP_10;
-        clean(&mut head);
-        let mut left: Vec<_> =
-            head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let head = check(&[
+            ("Connection", "keep-alive, X-One"),
+            ("connection", "x-two, content-length"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-two", "again"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "close"),
+            ("proxy-authenticate", "Basic"),
+            ("Proxy-Authorization", "Basic"),
+            ("TE", "trailers"),
+            ("upgrade", "h2c"),
+            ("content-length", "007"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+        ]);
+        let mut left = left(&head.unwrap());
         left.sort();
         assert_eq!(left, ["content-length: 7", "set-cookie: a=1", "set-cookie: b=2"]);
-        assert_eq!(head.version, Version::HTTP_11);
+    }
+
+    #[test]
+    fn the_status_the_method_and_the_headers_say_where_the_body_ends() {
+        let framing = |start: &str, headers: &[_], head| {
+            let asked = Asked { head, ..Asked::default() };
+            parse_text(&written(start, headers), asked).unwrap().unwrap().framing
+        };
+        let length = [("content-length", "5")];
+        let chunked = [("transfer-encoding", "chunked")];
+        assert!(matches!(framing("HTTP/1.1 200 OK", &length, false), Framing::Length(5)));
+        assert!(matches!(framing("HTTP/1.1 200 OK", &chunked, false), Framing::Chunked(_)));
+        assert!(matches!(framing("HTTP/1.1 200 OK", &[], false), Framing::UntilClose));
+        assert!(matches!(framing("HTTP/1.0 200 OK", &[], false), Framing::UntilClose));
+        for headers in [&length[..], &chunked, &[]] {
+            assert!(matches!(framing("HTTP/1.1 200 OK", headers, true), Framing::Length(0)));
+            assert!(matches!(framing("HTTP/1.1 204 No Content", headers, false), Framing::Length(0)));
+            assert!(matches!(framing("HTTP/1.1 304 Not Modified", headers, false), Framing::Length(0)));
+        }
+    }
+
+    #[test]
+    fn the_apps_own_words_for_a_status_are_kept() {
+        let reason = |start: &str| parse_text(&written(start, &[]), Asked::default()).unwrap().unwrap().reason;
+        assert_eq!(reason("HTTP/1.1 200 OK"), None);
+        assert_eq!(reason("HTTP/1.1 200 "), None);
+        assert_eq!(reason("HTTP/1.1 200"), None);
+        assert_eq!(reason("HTTP/1.1 200 Fine").unwrap().as_bytes(), b"Fine");
     }
 
     #[test]
     fn a_connection_is_kept_for_less_than_the_app_keeps_it() {
-        let kept = |text| keep_seconds(&head(200, &[("keep-alive", text)]));
+        let kept = |text| check(&[("keep-alive", text)]).unwrap().keep_seconds;
         assert_eq!([kept("timeout=5, max=100"), kept("max=9, Timeout = 2"), kept("timeout=0")], [4, 1, 0]);
-        assert_eq!([kept("timeout=600"), kept("nonsense"), keep_seconds(&head(200, &[]))], [55, 55, 55]);
-        let mut old = head(200, &[("connection", "keep-alive")]);
-        old.version = Version::HTTP_10;
-        assert_eq!(keep_seconds(&old), 0);
+        assert_eq!([kept("timeout=600"), kept("nonsense"), check(&[]).unwrap().keep_seconds], [55, 55, 55]);
+        assert_eq!(check(&[("connection", "x, Close")]).unwrap().keep_seconds, 0);
+        let old = written("HTTP/1.0 200 OK", &[("connection", "keep-alive")]);
+        assert_eq!(parse_text(&old, Asked::default()).unwrap().unwrap().keep_seconds, 0);
     }
 
     proptest! {
         #[test]
         fn no_connection_line_stops_the_cleaning(line in "[ -~]{0,40}") {
-            let mut head = head(200, &[("connection", &line), ("x", "y"), ("content-length", "1")]);
-            clean(&mut head);
+            let head = check(&[("connection", &line), ("x", "y"), ("content-length", "1")]).unwrap();
             prop_assert!(!head.headers.contains_key("connection"));
             prop_assert!(head.headers.contains_key("content-length"));
         }
 
         #[test]
         fn no_keep_alive_text_gives_more_than_the_longest_time(text in "(timeout|max|=|,|[0-9]{1,12}| ){0,8}") {
-            prop_assert!(keep_seconds(&head(200, &[("keep-alive", &text)])) <= KEEP_SECONDS);
+            prop_assert!(check(&[("keep-alive", &text)]).unwrap().keep_seconds <= KEEP_SECONDS);
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes.into(), Asked::default());
+        }
+
+        #[test]
+        fn no_head_is_both_chunked_and_of_known_length(
+            lines in prop::collection::vec(("(content-length|transfer-encoding|x)", "(chunked|gzip|[0-9]{1,3}|)"), 0..4),
+        ) {
+            let lines: Vec<_> = lines.iter().map(|(name, value)| (&**name, &**value)).collect();
+            if let Ok(head) = check(&lines) {
+                let told = lines.iter().filter(|(name, _)| *name != "x").count();
+                prop_assert!(told <= 1);
+                prop_assert!(!head.headers.contains_key("transfer-encoding"));
+            }
         }
     }
 }

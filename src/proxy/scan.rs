@@ -1,14 +1,10 @@
-//! The byte check of response heads that hyper's parser does not make: line ends, size, number of 1xx.
+//! The byte check of response heads that the parser does not make: line ends and size.
 //!
-//! `io` feeds it what arrives between a request and the end of its final response head. It looks for
-//! nothing the parser rejects itself (control bytes in values, folded lines, bad names).
+//! `exchange` asks it where a head ends before anything is parsed, `chunked` where trailers end. It looks
+//! for nothing the parser rejects itself (control bytes in values, folded lines, bad names).
 
 /// Most bytes of one response head, and so of each 1xx head.
 const MAX_HEAD: usize = 64 * 1024;
-/// Most 1xx heads before the final one.
-const MAX_INTERIM: u8 = 16;
-/// `HTTP/1.1 200`: as much of the status line as tells an interim head.
-const STATUS_END: usize = 12;
 
 /// What is wrong with a response head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +13,8 @@ pub(super) enum Violation {
     BareLineFeed,
     /// More than 64 KiB.
     TooLarge,
-    /// More than 16 informational heads.
-    TooManyInterim,
-    /// An empty line where the status line should be.
-    NoStatusLine,
+    /// An empty line where the first line should be.
+    NoFirstLine,
 }
 
 impl Violation {
@@ -29,76 +23,40 @@ impl Violation {
         match self {
             Self::BareLineFeed => "a line of the head ends with LF alone",
             Self::TooLarge => "the head is larger than 64 KiB",
-            Self::TooManyInterim => "more than 16 informational (1xx) responses",
-            Self::NoStatusLine => "an empty line comes before the status line",
+            Self::NoFirstLine => "an empty line comes before the status line",
         }
     }
 }
 
-/// Where in the head we are. Starts at the first byte after a request was sent.
+/// How far a growing buffer has been looked at: no byte is looked at twice.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Bytes of this head so far.
-    head: usize,
-    /// Bytes of the current line so far.
+    /// Where the current line starts.
     line: usize,
-    /// The byte before the next one, within the current line.
-    last: u8,
-    past_status_line: bool,
-    status_line: [u8; STATUS_END],
-    interim: u8,
+    seen: usize,
 }
 
 impl Scanner {
-    /// Looks at the next bytes. `true` once the final head has ended; what follows is body and not looked at.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.head += piece.len();
-            if self.head > MAX_HEAD {
+    /// The length of the head, empty line included, once it is all there. `bytes` starts with the head, and
+    /// at each call holds at least what it held at the one before.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
+        let seen = std::mem::replace(&mut self.seen, bytes.len());
+        for at in memchr::memchr_iter(b'\n', &bytes[seen..]) {
+            let at = seen + at;
+            if at >= MAX_HEAD {
                 return Err(Violation::TooLarge);
             }
-            self.keep_status_line(piece);
-            let [before @ .., end] = piece else { continue };
-            let previous = *before.last().unwrap_or(&self.last);
-            self.line += piece.len();
-            self.last = *end;
-            // SECURITY: hyper takes a bare LF as a line end; a cache or proxy before us may not.
-            if *end == b'\n' && previous != b'\r' {
+            // SECURITY: the parser takes a bare LF as a line end; a cache or proxy before us may not.
+            if at == 0 || bytes[at - 1] != b'\r' {
                 return Err(Violation::BareLineFeed);
             }
-            if *end == b'\n' && self.end_of_line()? {
-                return Ok(true);
+            match (at - self.line, self.line) {
+                (1, 0) => return Err(Violation::NoFirstLine),
+                (1, _) => return Ok(Some(at + 1)),
+                _ => self.line = at + 1,
             }
         }
-        Ok(false)
-    }
-
-    fn keep_status_line(&mut self, piece: &[u8]) {
-        if !self.past_status_line && self.line < STATUS_END {
-            let room = &mut self.status_line[self.line..];
-            let taken = room.len().min(piece.len());
-            room[..taken].copy_from_slice(&piece[..taken]);
-        }
-    }
-
-    /// `true` when this line ended the final head.
-    fn end_of_line(&mut self) -> Result<bool, Violation> {
-        let empty = std::mem::take(&mut self.line) == 2;
-        self.last = 0;
-        if !empty {
-            self.past_status_line = true;
-            return Ok(false);
-        }
-        if !self.past_status_line {
-            return Err(Violation::NoStatusLine);
-        }
-        let status = &self.status_line[9..];
-        let interim = if status[0] == b'1' && status != b"101" { self.interim + 1 } else { 0 };
-        if interim > MAX_INTERIM {
-            return Err(Violation::TooManyInterim);
-        }
-        *self = Self { interim, ..Self::default() };
-        Ok(interim == 0)
+        if bytes.len() > MAX_HEAD { Err(Violation::TooLarge) } else { Ok(None) }
     }
 }
 
@@ -108,15 +66,15 @@ mod tests {
 
     use super::*;
 
-    fn scan(text: &str) -> Result<bool, Violation> {
+    fn scan(text: &str) -> Result<Option<usize>, Violation> {
         Scanner::default().scan(text.as_bytes())
     }
 
     #[test]
     fn a_plain_head_ends_at_the_empty_line_and_the_body_is_not_looked_at() {
-        assert_eq!(scan("HTTP/1.1 200 OK\r\nA: b\r\n\r\nbo\ndy\n"), Ok(true));
-        assert_eq!(scan("HTTP/1.1 200 OK\r\n\r\n"), Ok(true));
-        assert_eq!(scan("HTTP/1.1 200 OK\r\nA: b\r\n"), Ok(false));
+        assert_eq!(scan("HTTP/1.1 200 OK\r\nA: b\r\n\r\nbo\ndy\n"), Ok(Some(25)));
+        assert_eq!(scan("HTTP/1.1 200 OK\r\n\r\n"), Ok(Some(19)));
+        assert_eq!(scan("HTTP/1.1 200 OK\r\nA: b\r\n"), Ok(None));
     }
 
     #[test]
@@ -129,23 +87,15 @@ mod tests {
         ] {
             assert_eq!(scan(head), Err(Violation::BareLineFeed), "{head:?}");
         }
-        assert_eq!(scan("\r\nHTTP/1.1 200 OK\r\n\r\n"), Err(Violation::NoStatusLine));
-    }
-
-    #[test]
-    fn interim_heads_are_passed_over_up_to_sixteen() {
-        let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-        let last = "HTTP/1.1 200 OK\r\n\r\n";
-        assert_eq!(scan(&interim.repeat(16)), Ok(false));
-        assert_eq!(scan(&(interim.repeat(16) + last)), Ok(true));
-        assert_eq!(scan(&interim.repeat(17)), Err(Violation::TooManyInterim));
-        assert_eq!(scan("HTTP/1.1 101 Switching Protocols\r\n\r\n"), Ok(true));
+        assert_eq!(scan("\r\nHTTP/1.1 200 OK\r\n\r\n"), Err(Violation::NoFirstLine));
     }
 
     #[test]
     fn a_head_over_64_kib_is_a_violation() {
-        let head = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(MAX_HEAD));
-        assert_eq!(scan(&head), Err(Violation::TooLarge));
+        let head = |size: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(size - 24));
+        assert_eq!(scan(&head(MAX_HEAD)), Ok(Some(MAX_HEAD)));
+        assert_eq!(scan(&head(MAX_HEAD + 1)), Err(Violation::TooLarge));
+        assert_eq!(scan(&"b".repeat(MAX_HEAD + 1)), Err(Violation::TooLarge));
     }
 
     proptest! {
@@ -156,10 +106,10 @@ mod tests {
         ) {
             let whole = scan(&text);
             let mut scanner = Scanner::default();
-            let mut pieces = Ok(false);
-            for piece in text.as_bytes().chunks(cut) {
-                pieces = scanner.scan(piece);
-                if pieces != Ok(false) {
+            let mut pieces = Ok(None);
+            for end in (0..text.len()).step_by(cut).map(|start| text.len().min(start + cut)) {
+                pieces = scanner.scan(&text.as_bytes()[..end]);
+                if pieces != Ok(None) {
                     break;
                 }
             }
@@ -168,8 +118,9 @@ mod tests {
 
         #[test]
         fn no_accepted_head_has_a_bare_line_feed(text in "HTTP/1.1 200 OK\r\n([ab\r\n]|\r\n){0,20}") {
-            if scan(&text) == Ok(true) {
-                let head = &text[..text.find("\r\n\r\n").unwrap() + 4];
+            if let Ok(Some(end)) = scan(&text) {
+                let head = &text[..end];
+                prop_assert_eq!(head.find("\r\n\r\n"), Some(end - 4));
                 prop_assert_eq!(head.matches('\n').count(), head.matches("\r\n").count());
             }
         }

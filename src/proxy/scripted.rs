@@ -167,7 +167,7 @@ async fn read_bytes(stream: &mut TcpStream, buffer: &mut Vec<u8>, count: usize) 
 }
 
 /// Runs a test on a worker's kind of runtime; nothing may hang.
-pub(super) fn run<B: 'static, F: Future<Output = ()> + 'static>(test: impl FnOnce(Pools<B>) -> F) {
+pub(super) fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce(Pools) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     let timers = Timers::default();
     let test = test(Pools::new(timers.clone()));
@@ -194,7 +194,7 @@ pub(super) fn get() -> Request<TestBody> {
 }
 
 /// The whole body as text, or why it broke off.
-pub(super) async fn text<B>(response: Response<UpstreamBody<B>>) -> Result<String, Interrupted> {
+pub(super) async fn text(response: Response<UpstreamBody<TestBody>>) -> Result<String, Interrupted> {
     let body = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }

@@ -11,20 +11,18 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connect::Released;
+use super::connection::Connection;
 use crate::timers::Timers;
 
 const BUFFER: usize = 8 * 1024;
 /// How long the other direction may be silent once one has ended.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Waits until both sides have switched, then joins them. Both are closed when this ends.
-pub(super) async fn run(client: OnUpgrade, upstream: Released, idle_timeout: Duration, timers: Timers) {
-    // The client first: until its 101 is written, the app's early bytes wait.
+/// Waits until the client's side has switched, then joins both. They are closed when this ends.
+pub(super) async fn run(client: OnUpgrade, upstream: Connection, idle_timeout: Duration, timers: Timers) {
+    // Until the 101 is written to the client, the app's early bytes wait.
     let Ok(client) = client.await else { return };
-    let Ok(Ok(upstream)) = upstream.await else { return };
-    let early = upstream.read_buf;
-    join(TokioIo::new(client), upstream.io.into_stream(), &early, idle_timeout, &timers).await;
+    join(TokioIo::new(client), upstream.stream, &upstream.unread, idle_timeout, &timers).await;
 }
 
 async fn join<C, U>(mut client: C, mut upstream: U, early: &[u8], idle_timeout: Duration, timers: &Timers)

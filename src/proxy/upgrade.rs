@@ -12,11 +12,11 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::task::spawn_local;
 
-use super::forward::{deliver, exchange};
+use super::exchange::Exchange;
 use super::pool::Lease;
-use super::request::{self, Upload};
-use super::{Error, Pools, Upstream, UpstreamBody, connect, response, tunnel};
+use super::{Error, Pools, Upstream, UpstreamBody, connect, tunnel};
 use crate::http::body::BodyError;
+use crate::http::headers::strip_hop_by_hop;
 use crate::policy::Permit;
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -107,7 +107,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 /// [`Error`]; a 101 that does not fit the handshake is [`Error::BadResponse`].
 pub async fn forward_upgrade<B>(
     _permit: Permit<'_>,
-    pools: &Pools<B>,
+    pools: &Pools,
     upstream: &Upstream,
     handshake: Handshake,
     mut request: Request<B>,
@@ -116,35 +116,27 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
     let client = hyper::upgrade::on(&mut request);
-    request::frame(&mut request);
     request.headers_mut().insert(header::CONNECTION, UPGRADE);
     request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
 
-    let timers = pools.timers();
-    let (connection, released) = connect::open_for_upgrade(timers, upstream).await?;
-    let mut lease = Lease::single(connection);
-    let wire = lease.wire();
-    let request = request.map(|body| Upload::new(body, wire));
-    let answer = exchange(timers, upstream, &mut lease, request).await.into_result()?;
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return deliver(timers, upstream, lease, answer);
+    let mut lease = Lease::single(connect::open(pools, upstream).await?);
+    let mut exchange = Exchange::new(request, true);
+    let mut head = exchange.run(pools, upstream.first_byte_timeout, &mut lease).await?;
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(exchange.deliver(pools, upstream, lease, head));
     }
 
-    let (mut head, body) = answer.into_parts();
-    response::check(&head, true).map_err(Error::BadResponse)?;
     // SECURITY: a cache or a confused app may say 101 to anything; only the hash shows it means us.
     if !handshake.accepts(&head.headers) {
         return Err(Error::BadResponse("a 101 that does not answer the WebSocket handshake"));
     }
-    response::clean(&mut head);
+    strip_hop_by_hop(&mut head.headers);
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.remove(header::TRAILER);
     head.headers.insert(header::CONNECTION, UPGRADE);
     head.headers.insert(header::UPGRADE, WEBSOCKET);
-    head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-    lease.detach();
-    spawn_local(tunnel::run(client, released, upstream.idle_timeout, timers.clone()));
-    Ok(Response::from_parts(head, UpstreamBody::new(body, None, None, upstream.idle_timeout, timers)))
+    spawn_local(tunnel::run(client, lease.connection, upstream.idle_timeout, pools.timers().clone()));
+    Ok(head.with_body(UpstreamBody::empty()))
 }
 
 #[cfg(test)]
@@ -198,7 +190,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let timers = Timers::default();
         spawn_local(timers.clone().run());
-        let pools = Pools::<RequestBody>::new(timers);
+        let pools = Pools::new(timers);
         spawn_local(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let handler = hyper::service::service_fn(|request: Request<Incoming>| {
