@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::auth::{self, endpoints};
@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::schema::Access;
 use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
+use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
 use crate::policy::{self, Decision, Permit};
@@ -151,13 +152,14 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public;
-        let request = self.for_the_app(route, &permit, parts, incoming)?;
+        let lines = self.lines_for_the_app(route, &permit);
+        let request = self.for_the_app(route, parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let answer = match &self.settled.handshake {
-            None => proxy::forward(permit, pools, upstream, request).await?,
+            None => proxy::forward(permit, &lines, pools, upstream, request).await?,
             // PERF: boxed for the same reason as above.
             Some(handshake) => {
-                Box::pin(proxy::forward_upgrade(permit, pools, upstream, handshake.clone(), request)).await?
+                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, handshake.clone(), request)).await?
             }
         };
         let mut answer = answer.map(Body::from);
@@ -168,27 +170,25 @@ impl Exchange<'_> {
         Ok(answer)
     }
 
-    fn for_the_app(
-        &self,
-        route: &Route,
-        permit: &Permit<'_>,
-        mut parts: Parts,
-        incoming: Incoming,
-    ) -> Result<Request<RequestBody>, Reject> {
-        let settled = &self.settled;
+    fn for_the_app(&self, route: &Route, mut parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
-        if settled.content_length > limit.unwrap_or(u64::MAX) {
+        if self.settled.content_length > limit.unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
-        let headers = &mut parts.headers;
-        cookies::remove(headers, self.gateway.sessions.cookie_name());
-        settled.client.write(headers, self.peer, &settled.host, settled.port);
-        if let Some(identity) = permit.identity() {
-            route.identity.inject(identity, headers);
-        }
-        headers.insert(header::HOST, route.upstream.host_header(&settled.host));
-        parts.version = Version::HTTP_11;
+        cookies::remove(&mut parts.headers, self.gateway.sessions.cookie_name());
         Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
+    }
+
+    /// What the gateway itself tells the app: who asks, for whom, and under which name.
+    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>) -> HeaderLines {
+        let settled = &self.settled;
+        let mut lines = HeaderLines::with_capacity(512);
+        lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
+        settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
+        if let Some(identity) = permit.identity() {
+            route.identity.inject(identity, &mut lines);
+        }
+        lines
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
