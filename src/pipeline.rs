@@ -9,7 +9,7 @@ mod settle;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -152,7 +152,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public;
-        let lines = self.lines_for_the_app(route, &permit);
+        let lines = self.lines_for_the_app(route, &permit, &parts.headers);
         let request = self.for_the_app(route, parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let answer = match &self.settled.handshake {
@@ -170,17 +170,16 @@ impl Exchange<'_> {
         Ok(answer)
     }
 
-    fn for_the_app(&self, route: &Route, mut parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
+    fn for_the_app(&self, route: &Route, parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
-        cookies::remove(&mut parts.headers, self.gateway.sessions.cookie_name());
         Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
     }
 
-    /// What the gateway itself tells the app: who asks, for whom, and under which name.
-    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>) -> HeaderLines {
+    /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
+    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>, headers: &HeaderMap) -> HeaderLines {
         let settled = &self.settled;
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
@@ -188,6 +187,7 @@ impl Exchange<'_> {
         if let Some(identity) = permit.identity() {
             route.identity.inject(identity, &mut lines);
         }
+        cookies::write_others(headers, self.gateway.sessions.cookie_name(), &mut lines);
         lines
     }
 

@@ -77,11 +77,12 @@ pub fn is_folded(name: &str) -> bool {
     !name.starts_with("http-") && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// Adds `token` to `Vary` unless it is there already, or `*` is.
+/// Adds `Cookie` to `Vary` unless it is there already, or `*` is.
 pub fn add_vary_cookie(headers: &mut HeaderMap) {
-    let covered = list_contains(headers, &header::VARY, "cookie") || list_contains(headers, &header::VARY, "*");
-    if !covered {
-        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
+    let covers = |item: &[u8]| item.eq_ignore_ascii_case(b"cookie") || item == b"*";
+    let items = |line: &http::HeaderValue| line.as_bytes().split(|b| *b == b',').any(|item| covers(item.trim_ascii()));
+    if !headers.get_all(header::VARY).iter().any(items) {
+        headers.append(header::VARY, http::HeaderValue::from_static("Cookie"));
     }
 }
 

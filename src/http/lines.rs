@@ -41,6 +41,30 @@ impl HeaderLines {
         }
     }
 
+    /// Adds a line of several parts, each a piece of a header value; no line when there are none.
+    pub(super) fn push_joined<'a>(
+        &mut self,
+        name: &HeaderName,
+        separator: &[u8],
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let mut first = true;
+        for part in parts {
+            match first {
+                true => {
+                    self.0.extend_from_slice(name.as_str().as_bytes());
+                    self.0.extend_from_slice(b": ");
+                }
+                false => self.0.extend_from_slice(separator),
+            }
+            first = false;
+            self.0.extend_from_slice(part);
+        }
+        if !first {
+            self.0.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// Adds lines that were written before.
     pub fn append(&mut self, lines: &Self) {
         self.0.extend_from_slice(&lines.0);

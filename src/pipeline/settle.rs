@@ -73,7 +73,7 @@ pub(super) fn settle(
     if parts.version == Version::HTTP_2 {
         check_blanks(&parts.headers)?;
     }
-    check_expectation(&mut parts.headers)?;
+    check_expectation(&parts.headers)?;
     let authority = authority(parts)?;
     let host = Host::parse(authority.to_str().map_err(|_| TargetError::Host)?)?;
     normalise(&mut parts.uri)?;
@@ -124,11 +124,12 @@ fn check_blanks(headers: &HeaderMap) -> Result<(), Reject> {
 }
 
 /// `100-continue` is answered when the body is first read, after all decisions; the app never sees it.
-fn check_expectation(headers: &mut HeaderMap) -> Result<(), Reject> {
-    let known =
-        headers.get_all(header::EXPECT).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    headers.remove(header::EXPECT);
-    if known { Ok(()) } else { Err(Reject::Expectation) }
+fn check_expectation(headers: &HeaderMap) -> Result<(), Reject> {
+    let mut expectations = headers.get_all(header::EXPECT).iter();
+    match expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        true => Ok(()),
+        false => Err(Reject::Expectation),
+    }
 }
 
 /// The one host of the request: RFC 9112 §3.2 for HTTP/1, RFC 9113 §8.3.1 for HTTP/2.

@@ -15,7 +15,7 @@ use crate::policy::Permit;
 /// Sends `request`, which the policy has permitted, to `upstream`; the future is the head of its response,
 /// checked and cleaned; the body follows.
 ///
-/// The request is in origin form; `lines`, its `Host` among them, follow its own headers, and its framing is written
+/// The request is in origin form; `lines`, its `Host` and cookies among them, follow its own headers, and its framing is written
 /// here.
 ///
 /// # Errors

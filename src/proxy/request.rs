@@ -10,8 +10,8 @@ use http_body::Body;
 
 use crate::http::lines::HeaderLines;
 
-/// Room for most heads; a longer one moves once or twice.
-const ROOM: usize = 2048;
+/// Room for most heads; a longer one moves once or twice. The allocator's fast path ends here.
+const ROOM: usize = 1024;
 
 /// How the request body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +54,9 @@ pub(super) fn write_head<B>(request: &Request<B>, lines: &HeaderLines, length: L
     text
 }
 
-/// Host and framing are ours to write; an expectation was decided before us; and request trailers are never sent.
+/// Host, cookies and framing are ours to write; an expectation was decided before us; and request trailers are never sent.
 fn stays_behind(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "host" | "transfer-encoding" | "content-length" | "expect" | "trailer")
+    matches!(name.as_str(), "host" | "cookie" | "transfer-encoding" | "content-length" | "expect" | "trailer")
 }
 
 /// Some apps refuse chunked bodies, so a known length is always told, in plain decimal.
