@@ -12,7 +12,7 @@ use crate::http::body::BodyError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The host name of the upstream has no address. The deployer's or the resolver's fault.
-    #[error("cannot resolve the upstream host `{host}`: {source}")]
+    #[error("cannot resolve the upstream host `{host}`: {source}; check the name in routes[].upstream")]
     Resolve {
         /// As written in `upstream`.
         host: Box<str>,
@@ -20,7 +20,7 @@ pub enum Error {
         source: io::Error,
     },
     /// No address of the upstream takes connections; the app is probably down.
-    #[error("cannot connect to the upstream at {address}: {source}")]
+    #[error("cannot connect to the upstream at {address}: {source}; is the app running, and listening there?")]
     Connect {
         /// The last address tried.
         address: SocketAddr,
@@ -28,13 +28,13 @@ pub enum Error {
         source: io::Error,
     },
     /// `connect_timeout` ran out, name resolution included.
-    #[error("no connection to the upstream `{authority}` within connect_timeout")]
+    #[error("no connection to the upstream `{authority}` within connect_timeout; is a firewall between us?")]
     ConnectTimeout {
         /// Host and port as written in `upstream`.
         authority: Box<str>,
     },
     /// The request was sent (or could not be written for as long) and `first_byte_timeout` ran out.
-    #[error("no response from the upstream within first_byte_timeout")]
+    #[error("no response from the upstream within first_byte_timeout; raise it if the app is that slow")]
     FirstByteTimeout,
     /// The app's response cannot be passed on safely; its connection is closed.
     #[error("bad response from the upstream: {0}")]
