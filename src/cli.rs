@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::app::{self, Running};
@@ -76,23 +77,26 @@ fn serve(file: &ConfigFile) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let running = app::start(&config, Arc::new(SystemClock))?;
+    let signals = Signals::listen()?;
+    // `StartError` names its causes itself; the chain would repeat them.
+    let running = app::start(&config, Arc::new(SystemClock)).map_err(anyhow::Error::msg)?;
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
     if let Some(address) = running.admin_address() {
         tracing::info!(%address, "listening for operators");
     }
-    wait_for_the_end()?;
+    signals.wait_for_the_end();
     stop(running);
     Ok(ExitCode::SUCCESS)
 }
 
 fn show_demo(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen()?;
     let demo = demo::start(listen)?;
     print!("{}", demo.welcome());
     std::io::stdout().flush().context("standard output")?;
-    wait_for_the_end()?;
+    signals.wait_for_the_end();
     demo.stop();
     Ok(ExitCode::SUCCESS)
 }
@@ -178,23 +182,42 @@ fn ask_readiness(file: &ConfigFile) -> anyhow::Result<String> {
     Ok(format!("{status} {body}"))
 }
 
-/// Returns when the process is asked to end.
-fn wait_for_the_end() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hang_up.recv() => tracing::warn!(
-                    "SIGHUP: users file and certificates are re-read when they change; for the rest of the configuration, restart"
-                ),
+/// The signals that end the process, and the one that does not.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Listens from here on. Called before anything starts, so that a service manager that changes its mind at once
+    /// still gets a clean end.
+    fn listen() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let context = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let hang_up = signal(SignalKind::hangup())?;
+        drop(context);
+        Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    /// Returns when the process is asked to end.
+    fn wait_for_the_end(self) {
+        let Self { runtime, mut terminate, mut interrupt, mut hang_up } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hang_up.recv() => tracing::warn!(
+                        "SIGHUP: users file and certificates are re-read when they change; for the rest of the configuration, restart"
+                    ),
+                }
             }
-        }
-    })
+        });
+    }
 }
 
 fn stop(running: Running) {

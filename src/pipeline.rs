@@ -1,4 +1,4 @@
-//! THE request path: [`handle`] settles what a request is, [`serve`] decides what becomes of it.
+//! THE request path: [`handle`] settles what a request is, `Exchange::serve` decides what becomes of it.
 //!
 //! Read top to bottom, this is the product. Each step is one call into one module; a step that ends the
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::auth::{self, endpoints};
@@ -19,13 +19,14 @@ use crate::clock::Clock;
 use crate::config::schema::Access;
 use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
+use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
 use crate::policy::{self, Decision, Permit};
-use crate::proxy::{self, Pools, UpstreamBody};
+use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
 use crate::session::{Committed, Session, Visit};
-use crate::telemetry::access::AccessLog;
+use crate::telemetry::access::{AccessLog, Record};
 use crate::timers::Timers;
 
 pub use body::Body;
@@ -52,179 +53,184 @@ pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, request: Request<Incomin
     let (mut parts, incoming) = request.into_parts();
     let mut record = worker.access.begin(now, &parts.method, settle::host_for_log(&parts), parts.uri.path());
     let reader = settle::reader(&parts.headers);
-
-    let outcome = match settle::settle(gateway, &peer, &mut parts, &incoming, now) {
-        Err(reject) => Err(reject),
+    let response = match settle::settle(gateway, &peer, &mut parts, &incoming, now) {
         Ok(settled) => {
-            if let Some(record) = &mut record {
-                record.client = Some(settled.client.address);
-                record.route = settled.route(gateway).map(|route| Arc::clone(&route.name));
-            }
-            match peer.redirect_to_https {
-                true => redirect_to_https(&parts, &settled),
-                false => {
-                    let note = |session: &Session| {
-                        if let Some(record) = &mut record {
-                            record.user = session.identity().map(|identity| identity.user.clone());
-                            record.handle = session.handle();
-                        }
-                    };
-                    serve(&worker, &peer, parts, incoming, &settled, reader, note).await
-                }
-            }
+            let exchange = Exchange { worker: &worker, gateway, peer: &peer, settled, reader };
+            exchange.answer(parts, incoming, record.as_deref_mut()).await
         }
+        Err(reject) => refuse(gateway, &reject, reader, None),
     };
-
-    let response = outcome.unwrap_or_else(|reject| refuse(gateway, &reject, reader, None));
     let status = response.status();
     response.map(|body| body.recorded(record, status))
 }
 
-/// Opens the session, lets our own page or the app answer, and commits before the head leaves.
-async fn serve(
-    worker: &Worker,
-    peer: &Peer,
-    parts: Parts,
-    incoming: Incoming,
-    settled: &Settled,
+/// A settled request and its surroundings: what every step from here on needs to know.
+struct Exchange<'a> {
+    worker: &'a Worker,
+    gateway: &'a Gateway,
+    peer: &'a Peer,
+    settled: Settled,
     reader: Reader,
-    note: impl FnOnce(&Session),
-) -> Result<Response<Body>, Reject> {
-    let gateway = &*worker.gateway;
-    let mut session = gateway.sessions.open(&parts.headers, settled.now).await?;
-    gateway.auth.check_account(&mut session);
-    note(&session);
-    let agent = session.will_change().then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
+}
 
-    let answer = match settled.route(gateway) {
-        None => own_page(worker, &parts, incoming, settled, &mut session).await,
-        Some(route) => match policy::decide(&route.access, session.identity()) {
-            Decision::Allow(permit) => {
-                let personal = permit.identity().is_some() || route.access != Access::Public;
-                let request = for_the_app(worker, peer, route, &permit, parts, incoming, settled);
-                let answer = send(worker, route, permit, request, settled).await;
-                answer.map(|answer| from_the_app(gateway, route, personal, answer))
-            }
-            Decision::Login => Ok(challenge(gateway, &parts, reader)),
+impl Exchange<'_> {
+    /// Opens the session, serves, and commits before the head leaves.
+    async fn answer(&self, parts: Parts, incoming: Incoming, mut record: Option<&mut Record>) -> Response<Body> {
+        if let Some(record) = &mut record {
+            record.client = Some(self.settled.client.address);
+            record.route = self.settled.route(self.gateway).map(|route| Arc::clone(&route.name));
+        }
+        if self.peer.redirect_to_https {
+            return self.redirect_to_https(&parts).unwrap_or_else(|reject| self.refuse(&reject));
+        }
+        let mut session = match self.gateway.sessions.open(&parts.headers, self.settled.now).await {
+            Ok(session) => session,
+            Err(error) => return self.refuse(&error.into()),
+        };
+        self.gateway.auth.check_account(&mut session);
+        if let Some(record) = record {
+            record.user = session.identity().map(|identity| identity.user.clone());
+            record.handle = session.handle();
+        }
+        let agent = session.will_change().then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
+
+        let served = self.serve(parts, incoming, &mut session).await;
+        let mut response = served.unwrap_or_else(|reject| self.refuse(&reject));
+
+        match self.gateway.sessions.commit(session, self.visit(agent.as_ref())).await {
+            Ok(committed) => announce(&mut response, committed),
+            Err(error) => response = self.refuse(&error.into()),
+        }
+        response
+    }
+
+    /// One of our own pages answers, or the app, if the policy permits.
+    async fn serve(&self, parts: Parts, incoming: Incoming, session: &mut Session) -> Result<Response<Body>, Reject> {
+        let Some(route) = self.settled.route(self.gateway) else {
+            // PERF: boxed, so that the future of a request for an app need not be large enough for it.
+            return Box::pin(self.own_page(&parts, incoming, session)).await;
+        };
+        match policy::decide(&route.access, session.identity()) {
+            Decision::Allow(permit) => self.forward(route, permit, parts, incoming).await,
+            Decision::Login => Ok(self.challenge(&parts)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
-        },
-    };
-
-    let route = settled.route(gateway).map(|route| &*route.name);
-    let mut response = answer.unwrap_or_else(|reject| refuse(gateway, &reject, reader, route));
-    let visit =
-        Visit { now: settled.now, address: settled.client.address, agent: agent.as_ref(), https: settled.client.https };
-    let committed = gateway.sessions.commit(session, visit).await?;
-    announce(&mut response, committed);
-    Ok(response)
-}
-
-/// One of the gateway's own pages.
-async fn own_page(
-    worker: &Worker,
-    parts: &Parts,
-    incoming: Incoming,
-    settled: &Settled,
-    session: &mut Session,
-) -> Result<Response<Body>, Reject> {
-    let gateway = &*worker.gateway;
-    let Place::Own(place) = &settled.place else { return Err(Reject::NoPath) };
-    let limit = Some(endpoints::MAX_FORM_SIZE);
-    let call = endpoints::Call {
-        place,
-        prefix: &gateway.prefix,
-        method: &parts.method,
-        headers: &parts.headers,
-        query: parts.uri.query(),
-        host: settled.host.to_str().unwrap_or_default(),
-        address: settled.client.address,
-        https: settled.client.https,
-        now: settled.now,
-        session,
-        sessions: &gateway.sessions,
-        pages: &gateway.pages,
-        body: Some(RequestBody::new(incoming, limit, gateway.body_timeout, &worker.timers)),
-    };
-    Ok(endpoints::answer(&gateway.auth, call).await?.map(Body::from))
-}
-
-/// The app's request: our cookie out, the identity in.
-fn for_the_app(
-    worker: &Worker,
-    peer: &Peer,
-    route: &Route,
-    permit: &Permit<'_>,
-    mut parts: Parts,
-    incoming: Incoming,
-    settled: &Settled,
-) -> Result<Request<RequestBody>, Reject> {
-    let gateway = &*worker.gateway;
-    let limit = route.upstream.max_body_size();
-    if settled.content_length > limit.unwrap_or(u64::MAX) {
-        return Err(Reject::TooLarge);
-    }
-    let headers = &mut parts.headers;
-    cookies::remove(headers, gateway.sessions.cookie_name());
-    settled.client.write(headers, peer, &settled.host, settled.port);
-    if let Some(identity) = permit.identity() {
-        route.identity.inject(identity, headers);
-    }
-    headers.insert(header::HOST, route.upstream.host_header(&settled.host));
-    parts.version = Version::HTTP_11;
-    Ok(Request::from_parts(parts, RequestBody::new(incoming, limit, gateway.body_timeout, &worker.timers)))
-}
-
-async fn send(
-    worker: &Worker,
-    route: &Route,
-    permit: Permit<'_>,
-    request: Result<Request<RequestBody>, Reject>,
-    settled: &Settled,
-) -> Result<Response<UpstreamBody>, Reject> {
-    let (pools, upstream, request) = (&worker.pools, &route.upstream, request?);
-    match &settled.handshake {
-        None => Ok(proxy::forward(permit, pools, upstream, request).await?),
-        // PERF: boxed, so that every other request's future need not be large enough for it.
-        Some(handshake) => {
-            Ok(Box::pin(proxy::forward_upgrade(permit, pools, upstream, handshake.clone(), request)).await?)
         }
     }
-}
 
-/// The app's answer: its cookie of our name stays here, and caches learn that it depends on who asks.
-fn from_the_app(gateway: &Gateway, route: &Route, personal: bool, answer: Response<UpstreamBody>) -> Response<Body> {
-    let mut answer = answer.map(Body::from);
-    keep_our_cookie_ours(gateway, route, &mut answer);
-    if personal {
-        headers::add_vary_cookie(answer.headers_mut());
+    /// One of the gateway's own pages.
+    async fn own_page(
+        &self,
+        parts: &Parts,
+        incoming: Incoming,
+        session: &mut Session,
+    ) -> Result<Response<Body>, Reject> {
+        let Place::Own(place) = &self.settled.place else { return Err(Reject::NoPath) };
+        let call = endpoints::Call {
+            place,
+            prefix: &self.gateway.prefix,
+            method: &parts.method,
+            headers: &parts.headers,
+            query: parts.uri.query(),
+            host: self.settled.host.to_str().unwrap_or_default(),
+            address: self.settled.client.address,
+            https: self.settled.client.https,
+            now: self.settled.now,
+            session,
+            sessions: &self.gateway.sessions,
+            pages: &self.gateway.pages,
+            body: Some(self.request_body(incoming, Some(endpoints::MAX_FORM_SIZE))),
+        };
+        Ok(endpoints::answer(&self.gateway.auth, call).await?.map(Body::from))
     }
-    answer
-}
 
-/// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
-fn challenge(gateway: &Gateway, parts: &Parts, reader: Reader) -> Response<Body> {
-    let here = parts.uri.path_and_query().map(|here| here.as_str());
-    let page = match reader {
-        Reader::Person => respond::redirect(StatusCode::FOUND, &auth::login_url(&gateway.prefix, here)),
-        Reader::Program => {
-            let body =
-                serde_json::json!({ "error": "login_required", "login_url": auth::login_url(&gateway.prefix, None) });
-            respond::json(StatusCode::UNAUTHORIZED, &body)
+    /// The app: our cookie out, the identity in, and back with what it answers.
+    async fn forward(
+        &self,
+        route: &Route,
+        permit: Permit<'_>,
+        parts: Parts,
+        incoming: Incoming,
+    ) -> Result<Response<Body>, Reject> {
+        let personal = permit.identity().is_some() || route.access != Access::Public;
+        let lines = self.lines_for_the_app(route, &permit);
+        let request = self.for_the_app(route, parts, incoming)?;
+        let (pools, upstream) = (&self.worker.pools, &route.upstream);
+        let answer = match &self.settled.handshake {
+            None => proxy::forward(permit, &lines, pools, upstream, request).await?,
+            // PERF: boxed for the same reason as above.
+            Some(handshake) => {
+                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, handshake.clone(), request)).await?
+            }
+        };
+        let mut answer = answer.map(Body::from);
+        keep_our_cookie_ours(self.gateway, route, &mut answer);
+        if personal {
+            headers::add_vary_cookie(answer.headers_mut());
         }
-    };
-    let mut response = page.map(Body::from);
-    headers::add_vary_cookie(response.headers_mut());
-    response
-}
-
-/// A clear listener that only leads to the secure one; the session is not touched.
-fn redirect_to_https(parts: &Parts, settled: &Settled) -> Result<Response<Body>, Reject> {
-    if !parts.method.is_safe() {
-        return Err(Reject::HttpsOnly);
+        Ok(answer)
     }
-    let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
-    let url = format!("https://{}{here}", settled.host_name());
-    Ok(respond::redirect(StatusCode::PERMANENT_REDIRECT, &url).map(Body::from))
+
+    fn for_the_app(&self, route: &Route, mut parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
+        let limit = route.upstream.max_body_size();
+        if self.settled.content_length > limit.unwrap_or(u64::MAX) {
+            return Err(Reject::TooLarge);
+        }
+        cookies::remove(&mut parts.headers, self.gateway.sessions.cookie_name());
+        Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
+    }
+
+    /// What the gateway itself tells the app: who asks, for whom, and under which name.
+    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>) -> HeaderLines {
+        let settled = &self.settled;
+        let mut lines = HeaderLines::with_capacity(512);
+        lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
+        settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
+        if let Some(identity) = permit.identity() {
+            route.identity.inject(identity, &mut lines);
+        }
+        lines
+    }
+
+    /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
+    fn challenge(&self, parts: &Parts) -> Response<Body> {
+        let prefix = &self.gateway.prefix;
+        let here = parts.uri.path_and_query().map(|here| here.as_str());
+        let page = match self.reader {
+            Reader::Person => respond::redirect(StatusCode::FOUND, &auth::login_url(prefix, here)),
+            Reader::Program => {
+                let login_url = auth::login_url(prefix, None);
+                let body = serde_json::json!({ "error": "login_required", "login_url": login_url });
+                respond::json(StatusCode::UNAUTHORIZED, &body)
+            }
+        };
+        let mut response = page.map(Body::from);
+        headers::add_vary_cookie(response.headers_mut());
+        response
+    }
+
+    /// A clear listener that only leads to the secure one; the session is not touched.
+    fn redirect_to_https(&self, parts: &Parts) -> Result<Response<Body>, Reject> {
+        if !parts.method.is_safe() {
+            return Err(Reject::HttpsOnly);
+        }
+        let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
+        let url = format!("https://{}{here}", self.settled.host_name());
+        Ok(respond::redirect(StatusCode::PERMANENT_REDIRECT, &url).map(Body::from))
+    }
+
+    fn request_body(&self, incoming: Incoming, limit: Option<u64>) -> RequestBody {
+        RequestBody::new(incoming, limit, self.gateway.body_timeout, &self.worker.timers)
+    }
+
+    fn visit<'v>(&self, agent: Option<&'v HeaderValue>) -> Visit<'v> {
+        let settled = &self.settled;
+        Visit { now: settled.now, address: settled.client.address, agent, https: settled.client.https }
+    }
+
+    fn refuse(&self, reject: &Reject) -> Response<Body> {
+        let route = self.settled.route(self.gateway).map(|route| &*route.name);
+        refuse(self.gateway, reject, self.reader, route)
+    }
 }
 
 /// An app's cookie of our name would replace ours in the browser: it is kept back, and the operator is told.

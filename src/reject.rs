@@ -26,6 +26,9 @@ pub enum Reject {
     /// A header that spells a framing or credential field differently.
     #[error(transparent)]
     Alias(#[from] Alias),
+    /// An HTTP/2 field value with white space around it (RFC 9113 §8.2.1).
+    #[error("a field value begins or ends with white space")]
+    Blank,
     /// `CONNECT` and `TRACE`.
     #[error("the method is not supported")]
     Method,
@@ -87,7 +90,7 @@ impl Reject {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Target(_) | Self::Host | Self::Alias(_) | Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::Target(_) | Self::Host | Self::Alias(_) | Self::Blank | Self::Ambiguous => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
@@ -161,6 +164,10 @@ impl Reject {
             Self::Session(_) => vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))],
             // A client whose framing or naming is in doubt is not listened to any further.
             Self::Host | Self::Alias(_) | Self::Target(_) => vec![close],
+            // Of this body more may come, which nobody will read.
+            Self::TooLarge | Self::Own(endpoints::Error::Body(_)) | Self::Upstream(proxy::Error::Client(_)) => {
+                vec![close]
+            }
             _ => Vec::new(),
         }
     }

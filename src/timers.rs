@@ -1,7 +1,7 @@
 //! Coarse timers for one worker: thousands of socket deadlines, none of them a runtime timer.
 //!
 //! A deadline is a slot in a slab that is swept a few times a second, so arming, moving and dropping
-//! one costs a few nanoseconds. `server` and `proxy` use them; they are late by at most [`TICK`].
+//! one costs a few nanoseconds. `server` and `proxy` use them; they are late by at most two [`TICK`]s.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-/// How often deadlines are looked at, and so how late one can fire.
+/// How often deadlines are looked at; one fires up to two ticks late, never early.
 pub const TICK: Duration = Duration::from_millis(100);
 
 const NEVER: u64 = u64::MAX;
@@ -24,6 +24,10 @@ pub struct Timers(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     start: Instant,
+    /// Milliseconds since `start` at the last tick.
+    ///
+    /// PERF: arming a deadline happens several times per request and must not ask the system for the time.
+    now: Cell<u64>,
     slots: RefCell<Slab<Slot>>,
 }
 
@@ -36,7 +40,7 @@ struct Slot {
 
 impl Default for Timers {
     fn default() -> Self {
-        Self(Rc::new(Inner { start: Instant::now(), slots: RefCell::default() }))
+        Self(Rc::new(Inner { start: Instant::now(), now: Cell::new(0), slots: RefCell::default() }))
     }
 }
 
@@ -78,11 +82,12 @@ impl Timers {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(NEVER - 1)
+        self.0.now.get()
     }
 
     fn wake_due(&self) {
-        let now = self.now();
+        let now = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(NEVER - 1);
+        self.0.now.set(now);
         let mut due = Vec::new();
         for (_, slot) in &mut *self.0.slots.borrow_mut() {
             if slot.due <= now {
@@ -110,7 +115,8 @@ pub struct Deadline {
 impl Deadline {
     /// Sets the deadline to `limit` from now.
     pub fn arm(&self, limit: Duration) {
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER);
+        let limit = u64::try_from((limit + TICK).as_millis()).unwrap_or(NEVER);
+        // The last tick may be one tick ago: a deadline is late rather than early.
         self.set(self.timers.now().saturating_add(limit).min(NEVER - 1));
     }
 
@@ -140,10 +146,10 @@ impl Deadline {
 
     fn set(&self, due: u64) {
         self.due.set(due);
-        if let Some(slot) = self.slot.get() {
-            if let Some(slot) = self.timers.0.slots.borrow_mut().get_mut(slot) {
-                slot.due = due;
-            }
+        if let Some(slot) = self.slot.get()
+            && let Some(slot) = self.timers.0.slots.borrow_mut().get_mut(slot)
+        {
+            slot.due = due;
         }
     }
 
@@ -164,9 +170,9 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.timers.0.slots.borrow_mut().try_remove(slot);
-        }
+        let slot = self.slot.take().and_then(|slot| self.timers.0.slots.borrow_mut().try_remove(slot));
+        // Dropped outside the borrow: its waker may be the last to hold a task that owns deadlines.
+        drop(slot);
     }
 }
 

@@ -2,10 +2,56 @@
 //!
 //! One binary, so that it links once. Each module says in its first lines what belongs in it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 #[path = "layers.rs"]
 mod layers;
 
 mod support;
 
-/// Sign-in, sign-out, cookies and session life as a browser sees them.
+/// Who may pass a route, and what its app is told of the user.
+mod access;
+/// HTTP/2 requests on their way down to HTTP/1.1, and the answers back up.
+mod downgrade;
+/// The end of the process: what is open may finish, what is new is refused.
+mod drain;
+/// Headers about the client and the connection: forwarding, hop-by-hop, expectations.
+mod forwarding;
+/// How requests are delimited on HTTP/1.1: what is refused before any app hears of it.
+mod framing;
+/// HTTP/2 in front: malformed fields and floods, frame by frame.
+mod http2;
+/// Headers that say who the user is: no client can send one, in any spelling.
+mod identity_headers;
+/// The gateway's own pages: what they say, their headers, and that nothing under the prefix is forwarded.
+mod own_pages;
+/// Host, target and path: one reading for routing, policy and the app.
+mod paths;
+/// The program as an operator runs it: commands, exit codes, messages.
+mod process;
+/// Guessing passwords is slowed down, per account and per address.
+mod regulation;
+/// What apps answer, hostile and broken ones too, and what of it a client gets to see.
+mod responses;
+/// Where the browser goes after sign-in and sign-out.
+mod return_to;
+/// What no log may hold.
+mod secrecy;
+/// Session cookies and session life as a browser sees them.
 mod sessions;
+/// The configurations under `config/` are what they say they are.
+mod shipped_files;
+/// The sign-in page, what it accepts and what it gives away.
+mod sign_in;
+/// Signing out.
+mod sign_out;
+/// Bodies on their way: streaming, back-pressure, limits, trailers, aborts.
+mod streaming;
+/// Clients and apps that take too long.
+mod timeouts;
+/// The gateway's own TLS.
+mod tls;
+/// The users file: what its changes do to those who are signed in.
+mod users_file;
+/// WebSockets: the handshake, what passes before and after it, and other upgrades.
+mod websockets;

@@ -82,8 +82,9 @@ async fn try_password(
 ) -> Result<Identity, Refusal> {
     let Some(users) = &auth.users else { return Err(Refusal::Wrong) };
     let name = canonical_name(typed).into_owned();
+    let logged = in_the_log(&name);
     auth.regulation.check(&name, call.address, call.now).inspect_err(|banned| {
-        tracing::warn!(event = "login_banned", user = name, address = %call.address, retry_after_s = banned.retry_after.as_secs(), "sign-in refused: too many failures");
+        tracing::warn!(event = "login_banned", user = logged, address = %call.address, retry_after_s = banned.retry_after.as_secs(), "sign-in refused: too many failures");
     })?;
     let account = users.find(&name);
     let right = auth.hasher.verify(users, account.as_deref(), password).await.map_err(|_| Refusal::Busy)?;
@@ -93,11 +94,17 @@ async fn try_password(
             Ok(identity(&account, call))
         }
         None => {
-            tracing::warn!(event = "login_failed", user = name, address = %call.address, "sign-in failed");
+            tracing::warn!(event = "login_failed", user = logged, address = %call.address, "sign-in failed");
             auth.regulation.failed(&name, call.address, call.now)?;
             Err(Refusal::Wrong)
         }
     }
+}
+
+/// As much of a typed name as a log line should hold.
+fn in_the_log(name: &str) -> &str {
+    let end = name.char_indices().nth(100).map_or(name.len(), |(at, _)| at);
+    &name[..end]
 }
 
 impl Refusal {
@@ -125,6 +132,7 @@ fn identity(account: &Account, call: &Call<'_>) -> Identity {
         email: account.email.as_deref().map(Into::into),
         groups: account.groups.iter().map(|group| group.as_str().into()).collect(),
         since: call.now,
+        proof: account.proof(),
         rendered: Default::default(),
     }
 }

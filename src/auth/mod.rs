@@ -61,12 +61,13 @@ impl Auth {
         self.users.as_ref()
     }
 
-    /// Ends a session whose account was removed or disabled since sign-in.
+    /// Ends a session whose account was removed or disabled, or got another password or other groups, since sign-in.
     pub fn check_account(&self, session: &mut Session) {
         let Some(identity) = session.identity() else { return };
-        // SECURITY: without a users table nobody could have signed in: fail closed.
-        let active = self.users.as_ref().is_some_and(|users| users.active(&identity.user));
-        if !active {
+        // SECURITY: without a users table nobody could have signed in: fail closed. Asked on every request, because a
+        // sign-in that was under way while the file changed is in no list of sessions to end.
+        let proof = self.users.as_ref().and_then(|users| users.proof(&identity.user));
+        if proof != Some(identity.proof) {
             session.revoke();
         }
     }

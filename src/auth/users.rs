@@ -1,6 +1,6 @@
 //! The users of the sign-in form: an immutable table, replaced as a whole when the users file changes.
 //!
-//! The form asks [`Users::find`]; every signed-in request asks [`Users::active`]. Sessions of those who vanish are
+//! The form asks [`Users::find`]; every signed-in request asks [`Users::proof`]. Sessions of those who vanish are
 //! ended by the caller: this module knows no sessions. The file is followed by [`super::users_file`].
 
 use std::borrow::Cow;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
 
 use super::hash::Scheme;
 use crate::config::{Secret, schema};
@@ -41,6 +42,9 @@ pub enum Error {
     Duplicate(String),
 }
 
+/// What a sign-in rests on: password and groups. A session remembers it, and ends when it is no longer the account's.
+pub type Proof = [u8; 8];
+
 /// A person who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -56,6 +60,27 @@ pub struct Account {
     pub password: Secret,
     /// True: cannot sign in, and has no session.
     pub disabled: bool,
+    proof: Proof,
+}
+
+impl Account {
+    /// See [`Proof`].
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+}
+
+/// SECURITY: a digest, since it is stored with the session; each part with its length, so that none can stand for two.
+fn proof(password: &Secret, groups: &[String]) -> Proof {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in std::iter::once(password.reveal()).chain(groups.iter().map(String::as_str)) {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let mut proof = Proof::default();
+    proof.copy_from_slice(&context.finish().as_ref()[..8]);
+    proof
 }
 
 impl From<schema::User> for Account {
@@ -63,7 +88,8 @@ impl From<schema::User> for Account {
         let schema::User { name, password, password_file: _, display_name, email, groups, disabled } = user;
         let name = canonical_name(&name).into_owned();
         let password = password.unwrap_or_else(|| String::new().into());
-        Self { name, display_name, email, groups, password, disabled }
+        let proof = proof(&password, &groups);
+        Self { name, display_name, email, groups, password, disabled, proof }
     }
 }
 
@@ -102,8 +128,8 @@ impl Table {
         Ok(Self { accounts, dummy })
     }
 
-    fn is_active(&self, canonical: &str) -> bool {
-        self.accounts.get(canonical).is_some_and(|account| !account.disabled)
+    fn proof(&self, canonical: &str) -> Option<Proof> {
+        self.accounts.get(canonical).filter(|account| !account.disabled).map(|account| account.proof)
     }
 }
 
@@ -144,16 +170,16 @@ impl Users {
         self.table.load().accounts.get(canonical_name(typed_name).as_ref()).cloned()
     }
 
-    /// Whether the account exists and is not disabled.
+    /// The proof that sessions of this account must hold; `None` when it does not exist or is disabled.
     ///
     /// PERF: asked on every signed-in request: one hash look-up, and no allocation for an ASCII canonical name.
     #[must_use]
-    pub fn active(&self, canonical: &str) -> bool {
-        self.table.load().is_active(canonical)
+    pub fn proof(&self, canonical: &str) -> Option<Proof> {
+        self.table.load().proof(canonical)
     }
 
-    /// Puts another list in place of the present one; returns the canonical names that vanished or became
-    /// disabled, whose sessions must end.
+    /// Puts another list in place of the present one; returns the canonical names that vanished, became disabled or
+    /// got another password or other groups, whose sessions must end.
     ///
     /// # Errors
     /// [`Error::Duplicate`]; the present list then stays.
@@ -163,7 +189,7 @@ impl Users {
         let mut gone: Vec<_> = previous
             .accounts
             .keys()
-            .filter(|name| previous.is_active(name) && !next.is_active(name))
+            .filter(|name| previous.proof(name).is_some_and(|proof| next.proof(name) != Some(proof)))
             .cloned()
             .collect();
         gone.sort_unstable();
@@ -243,9 +269,9 @@ pub(super) mod tests {
     #[test]
     fn only_those_who_exist_and_are_not_disabled_are_active() {
         let users = users(vec![named("alice", false), named("bob", true)]);
-        assert!(users.active("alice"));
-        assert!(!users.active("bob"));
-        assert!(!users.active("carol"));
+        assert!(users.proof("alice").is_some());
+        assert!(users.proof("bob").is_none());
+        assert!(users.proof("carol").is_none());
         assert!(users.find("bob").is_some_and(|bob| bob.disabled));
     }
 
@@ -254,7 +280,12 @@ pub(super) mod tests {
         let users = users(vec![named("alice", false), named("Bob", false), named("carol", false), named("dave", true)]);
         let gone = users.replace(vec![named("ALICE", false), named("bob", true), named("erin", false)]).unwrap();
         assert_eq!(gone, ["bob", "carol"]);
-        assert!(users.active("alice") && users.active("erin") && !users.active("bob") && !users.active("carol"));
+        assert!(
+            users.proof("alice").is_some()
+                && users.proof("erin").is_some()
+                && users.proof("bob").is_none()
+                && users.proof("carol").is_none()
+        );
     }
 
     #[test]
@@ -262,7 +293,7 @@ pub(super) mod tests {
         let users = users(vec![named("alice", false)]);
         let error = users.replace(vec![named("bob", false), named(" BOB ", false)]).unwrap_err();
         assert!(error.to_string().contains("`bob` is listed twice"), "{error}");
-        assert!(users.active("alice"));
+        assert!(users.proof("alice").is_some());
     }
 
     #[test]
@@ -287,10 +318,10 @@ pub(super) mod tests {
         fs::write(&file, "alice\nbob").unwrap();
         let form = Form { users_file: Some(file.clone()), ..Form::default() };
         let users = Users::from_config(&form, one_name_per_line).unwrap();
-        assert!(users.active("alice") && users.active("bob"));
+        assert!(users.proof("alice").is_some() && users.proof("bob").is_some());
         fs::write(&file, "alice\n!bob\ncarol").unwrap();
         assert_eq!(users.reload().unwrap(), ["bob"]);
-        assert!(users.active("carol"));
+        assert!(users.proof("carol").is_some());
     }
 
     #[test]
@@ -309,7 +340,7 @@ pub(super) mod tests {
         fs::write(&file, "\n").unwrap();
         let empty = users.reload().unwrap_err().to_string();
         assert!(empty.contains("it is empty"), "{empty}");
-        assert!(users.active("alice"));
+        assert!(users.proof("alice").is_some());
     }
 
     proptest! {

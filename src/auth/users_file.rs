@@ -223,7 +223,7 @@ mod tests {
         assert!(watched.gone.recv_timeout(Duration::from_millis(400)).is_err());
         fs::remove_file(&file).unwrap();
         assert!(watched.gone.recv_timeout(Duration::from_millis(400)).is_err());
-        assert!(watched.users.active("alice") && watched.users.active("bob"));
+        assert!(watched.users.proof("alice").is_some() && watched.users.proof("bob").is_some());
         fs::write(&file, "alice\n!bob").unwrap();
         assert_eq!(watched.next(), ["bob"]);
     }

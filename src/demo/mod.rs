@@ -42,7 +42,7 @@ pub fn start(listen: SocketAddr) -> anyhow::Result<Demo> {
     legacy.spawn(app::run(listener, FOOTER.into()));
     let config = configuration(listen, behind)?;
     telemetry::log::init(&config.log);
-    let gateway = process::start(&config, Arc::new(SystemClock))?;
+    let gateway = process::start(&config, Arc::new(SystemClock)).map_err(anyhow::Error::msg)?;
     Ok(Demo { gateway, _legacy: legacy })
 }
 

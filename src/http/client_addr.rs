@@ -8,13 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::lines::HeaderLines;
 use super::peer::Peer;
+use super::target::Host;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Networks whose forwarding headers are believed.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +50,7 @@ pub struct Client {
 struct Forwarded {
     for_chain: Option<String>,
     host: Option<HeaderValue>,
+    port: Option<u16>,
     rfc7239: Option<String>,
 }
 
@@ -70,43 +73,45 @@ impl Client {
         Self {
             address: rightmost_untrusted(&hops, direct, trusted),
             https: proto.map_or(peer.tls, |proto| proto.eq_ignore_ascii_case("https")),
-            forwarded: Forwarded { for_chain: chain, host: headers.get(&X_FORWARDED_HOST).cloned(), rfc7239 },
+            forwarded: Forwarded {
+                for_chain: chain,
+                host: headers.get(&X_FORWARDED_HOST).cloned(),
+                port: last_token(headers, &X_FORWARDED_PORT).and_then(|port| port.parse().ok()),
+                rfc7239,
+            },
         }
     }
 
-    /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `X-Real-IP`, and `Forwarded` when a trusted
-    /// proxy uses it.
-    pub fn write(&self, headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue, port: Option<u16>) {
-        let hop = peer.address_text();
-        match &self.forwarded.for_chain {
-            // PERF: without a proxy in front both are what the connection knows already.
-            None if self.forwarded.rfc7239.is_none() => {
-                headers.insert(X_FORWARDED_FOR, hop.clone());
-                headers.insert(X_REAL_IP, hop.clone());
-            }
-            chain => {
+    /// Writes `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `X-Real-IP`, and `Forwarded` when a trusted proxy uses it.
+    pub fn write(&self, lines: &mut HeaderLines, peer: &Peer, host: &HeaderValue, port: Option<u16>) {
+        let said = &self.forwarded;
+        match (&said.for_chain, &said.rfc7239) {
+            (None, None) => lines.append(peer.address_lines()),
+            (chain, _) => {
                 let before = chain.as_deref().map(|chain| format!("{chain}, ")).unwrap_or_default();
-                insert(headers, X_FORWARDED_FOR, &format!("{before}{}", peer.address().ip().to_canonical()));
-                insert(headers, X_REAL_IP, &self.address.to_string());
+                lines.push_text(&X_FORWARDED_FOR, &format!("{before}{}", peer.address().ip().to_canonical()));
+                lines.push_text(&X_REAL_IP, &self.address.to_string());
             }
         }
-        let (proto, default_port) = if self.https { ("https", "443") } else { ("http", "80") };
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-        headers.insert(X_FORWARDED_HOST, self.forwarded.host.clone().unwrap_or_else(|| host.clone()));
-        match port {
-            Some(port) => insert(headers, X_FORWARDED_PORT, &port.to_string()),
-            None => drop(headers.insert(X_FORWARDED_PORT, HeaderValue::from_static(default_port))),
-        }
-        if let Some(elements) = &self.forwarded.rfc7239 {
-            insert(headers, FORWARDED, &format!("{elements}, for={};proto={proto}", node(peer.address())));
+        let (proto, default_port) = if self.https { ("https", 443) } else { ("http", 80) };
+        lines.push(&X_FORWARDED_PROTO, &HeaderValue::from_static(proto));
+        lines.push(&X_FORWARDED_HOST, said.host.as_ref().unwrap_or(host));
+        lines.push_number(&X_FORWARDED_PORT, said.port(port).unwrap_or(default_port));
+        if let Some(elements) = &said.rfc7239 {
+            lines.push_text(&FORWARDED, &format!("{elements}, for={};proto={proto}", node(peer.address())));
         }
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    // Addresses, ports and what came as a header value already are valid values.
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(name, value);
+impl Forwarded {
+    /// The port in the browser's address bar, if one is written there: the proxy's word, or that of the host it
+    /// names; `direct`, which belongs to our own `Host`, when it says neither.
+    fn port(&self, direct: Option<u16>) -> Option<u16> {
+        let of_host = || match &self.host {
+            Some(host) => Host::parse(host.to_str().ok()?).ok()?.port(),
+            None => direct,
+        };
+        self.port.or_else(of_host)
     }
 }
 
@@ -167,6 +172,7 @@ fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::lines::parsed;
     use super::*;
 
     fn settle(peer: &str, lines: &[(&'static str, &str)]) -> (Client, HeaderMap) {
@@ -177,8 +183,9 @@ mod tests {
         let trusted = TrustedProxies::from_config(&["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
         let peer = Peer::clear(SocketAddr::new(peer.parse().unwrap(), 1));
         let client = Client::settle(&headers, &peer, &trusted);
-        let mut out = HeaderMap::new();
-        client.write(&mut out, &peer, &HeaderValue::from_static("app.example"), None);
+        let mut lines = HeaderLines::default();
+        client.write(&mut lines, &peer, &HeaderValue::from_static("app.example"), None);
+        let out = parsed(&lines);
         (client, out)
     }
 

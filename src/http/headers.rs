@@ -1,7 +1,7 @@
 //! Hop-by-hop fields and the folding of names: what every proxy must take out of a message.
 
 use http::HeaderMap;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), beyond those `Connection` nominates.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -21,7 +21,18 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// What a `Connection` line may not take away: it would cut a field the message cannot be judged without.
 const NEVER_NOMINATED: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::COOKIE, header::AUTHORIZATION];
 
-/// Removes hop-by-hop fields, those named in every `Connection` line first.
+/// Removes the hop-by-hop fields of a request. That trailers are welcome is said anew for the next hop
+/// (RFC 9110 §10.1.4).
+pub fn strip_request(headers: &mut HeaderMap) {
+    let trailers = list_contains(headers, &header::TE, "trailers");
+    strip_hop_by_hop(headers);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Removes the hop-by-hop fields of a message, those named in every `Connection` line first.
 // SECURITY: runs before we add our own headers, so that none of ours can be nominated away (CVE-2022-31813).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // PERF: most messages have none of them; one look at the names settles that.
@@ -43,7 +54,7 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Whether a comma-separated list field contains `token`, compared without regard to case.
 #[must_use]
 pub fn list_contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let has = |line: &http::HeaderValue| {
+    let has = |line: &HeaderValue| {
         line.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
     headers.get_all(name).iter().any(has)
@@ -70,14 +81,12 @@ pub fn is_folded(name: &str) -> bool {
 pub fn add_vary_cookie(headers: &mut HeaderMap) {
     let covered = list_contains(headers, &header::VARY, "cookie") || list_contains(headers, &header::VARY, "*");
     if !covered {
-        headers.append(header::VARY, http::HeaderValue::from_static("Cookie"));
+        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -94,10 +103,17 @@ mod tests {
             ("x-three", "3"),
             ("keep-alive", "timeout=5"),
             ("upgrade", "h2c"),
-            ("te", "trailers"),
+            ("te", "gzip"),
         ]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn that_trailers_are_welcome_is_said_anew() {
+        let mut map = headers(&[("connection", "TE, close"), ("te", "gzip, Trailers")]);
+        strip_request(&mut map);
+        assert_eq!(map, headers(&[("te", "trailers"), ("connection", "te")]));
     }
 
     #[test]

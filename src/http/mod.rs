@@ -4,6 +4,7 @@ pub mod body;
 pub mod client_addr;
 pub mod cookies;
 pub mod headers;
+pub mod lines;
 pub mod peer;
 pub mod respond;
 pub mod target;

@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use http::HeaderValue;
+use super::client_addr::{X_FORWARDED_FOR, X_REAL_IP};
+use super::lines::HeaderLines;
 
 /// The far end of a client connection, settled once when it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     address: SocketAddr,
-    /// PERF: the address as header text, written once per connection, copied into each request.
-    address_text: HeaderValue,
+    /// PERF: written once per connection, copied into each request.
+    address_lines: HeaderLines,
     /// Whether this connection is TLS.
     pub tls: bool,
     /// The name in the TLS handshake (SNI), lower case.
@@ -22,11 +23,11 @@ impl Peer {
     /// A clear connection from `address`.
     #[must_use]
     pub fn clear(address: SocketAddr) -> Self {
+        let mut address_lines = HeaderLines::default();
         let text = address.ip().to_canonical().to_string();
-        // The text of an address is always a header value; from shared bytes, so that copies are cheap.
-        let address_text = HeaderValue::from_maybe_shared(bytes::Bytes::copy_from_slice(text.as_bytes()))
-            .unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, address_text, tls: false, server_name: None, redirect_to_https: false }
+        address_lines.push_text(&X_FORWARDED_FOR, &text);
+        address_lines.push_text(&X_REAL_IP, &text);
+        Self { address, address_lines, tls: false, server_name: None, redirect_to_https: false }
     }
 
     /// Address of the socket, or what a PROXY header said. A Unix socket counts as loopback.
@@ -35,10 +36,10 @@ impl Peer {
         self.address
     }
 
-    /// The IP address as header text, an IPv4-mapped one as IPv4.
+    /// `X-Forwarded-For` and `X-Real-IP` for a request that came straight from here; an IPv4-mapped address as IPv4.
     #[must_use]
-    pub fn address_text(&self) -> &HeaderValue {
-        &self.address_text
+    pub fn address_lines(&self) -> &HeaderLines {
+        &self.address_lines
     }
 
     /// A connection over a Unix socket.

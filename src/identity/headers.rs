@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName};
 
 use super::Identity;
 use super::template::{Template, TemplateError};
 use crate::config::schema::{HeaderPreset, IdentityHeaders};
 use crate::http::headers::{fold, is_folded};
+use crate::http::lines::HeaderLines;
 
 /// Families of names that only the gateway may write.
 const PROTECTED_PREFIXES: [&str; 7] =
@@ -134,9 +134,7 @@ pub struct Injector {
 /// Only the first kind is kept: routes that tell their apps different things are rare. It says nothing about the
 /// identity that the identity does not say itself, so it takes no part in comparisons and is not copied.
 #[derive(Debug, Default)]
-pub struct Rendered(OnceLock<([u8; 16], Lines)>);
-
-type Lines = Box<[(HeaderName, HeaderValue)]>;
+pub struct Rendered(OnceLock<([u8; 16], HeaderLines)>);
 
 impl Clone for Rendered {
     fn clone(&self) -> Self {
@@ -193,29 +191,32 @@ impl Injector {
     }
 
     /// Writes the headers of `identity`, at most one line each.
-    pub fn inject(&self, identity: &Identity, headers: &mut HeaderMap) {
-        let (kind, lines) = identity.rendered.0.get_or_init(|| (self.fingerprint, self.render(identity)));
+    pub fn inject(&self, identity: &Identity, lines: &mut HeaderLines) {
+        let (kind, rendered) = identity.rendered.0.get_or_init(|| (self.fingerprint, self.render(identity)));
         match *kind == self.fingerprint {
-            true => lines.iter().for_each(|(name, value)| drop(headers.insert(name.clone(), value.clone()))),
-            false => self.render(identity).into_iter().for_each(|(name, value)| drop(headers.insert(name, value))),
+            true => lines.append(rendered),
+            false => lines.append(&self.render(identity)),
         }
     }
 
-    fn render(&self, identity: &Identity) -> Lines {
-        let line = |(name, template): &(HeaderName, Template)| {
-            let text = template.render(identity)?;
-            // Rendered values are visible ASCII, which every header value may be.
-            let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(text.as_bytes())).ok()?;
-            Some((name.clone(), value))
-        };
-        self.fields.iter().filter_map(line).collect()
+    fn render(&self, identity: &Identity) -> HeaderLines {
+        let mut lines = HeaderLines::default();
+        for (name, template) in &self.fields {
+            if let Some(text) = template.render(identity) {
+                lines.push_text(name, &text);
+            }
+        }
+        lines
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::clock::Timestamp;
+    use crate::http::lines::parsed;
 
     fn injector() -> Injector {
         let map =
@@ -294,10 +295,12 @@ mod tests {
             email: None,
             groups: vec![],
             since: Timestamp(0),
+            proof: [0; 8],
             rendered: Default::default(),
         };
-        let mut headers = HeaderMap::new();
-        injector().inject(&ann, &mut headers);
+        let mut lines = HeaderLines::default();
+        injector().inject(&ann, &mut lines);
+        let headers = parsed(&lines);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["x-shop-customer"], "ann");
     }

@@ -23,6 +23,8 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// When this was proven.
     pub since: Timestamp,
+    /// What the sign-in rested on, for its source to compare: see `auth::users::Proof`.
+    pub proof: [u8; 8],
     /// PERF: the headers as they were last written for an app.
     #[serde(skip)]
     pub rendered: headers::Rendered,

@@ -70,6 +70,9 @@ pub(super) fn settle(
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Reject::Method);
     }
+    if parts.version == Version::HTTP_2 {
+        check_blanks(&parts.headers)?;
+    }
     check_expectation(&mut parts.headers)?;
     let authority = authority(parts)?;
     let host = Host::parse(authority.to_str().map_err(|_| TargetError::Host)?)?;
@@ -77,7 +80,7 @@ pub(super) fn settle(
     let handshake = Handshake::parse(&parts.method, parts.version, &parts.headers, body).transpose()?;
     let client = Client::settle(&parts.headers, peer, &gateway.trusted_proxies);
     // SECURITY: hop-by-hop first, so that `Connection: Remote-User` cannot take away what we add later.
-    headers::strip_hop_by_hop(&mut parts.headers);
+    headers::strip_request(&mut parts.headers);
     gateway.protected.strip(&mut parts.headers)?;
     let content_length = content_length(&parts.headers);
     let place = place(gateway, host.name(), parts.uri.path())?;
@@ -110,6 +113,14 @@ fn contains_html(accept: &[u8]) -> bool {
         let media_type = range.split(|b| *b == b';').next().unwrap_or_default();
         media_type.trim_ascii().eq_ignore_ascii_case(b"text/html")
     })
+}
+
+/// SECURITY: HTTP/1.1 trims a value and HTTP/2 does not, so what was decided about would not be what the app
+/// reads (RFC 9113 §8.2.1 calls such a request malformed).
+fn check_blanks(headers: &HeaderMap) -> Result<(), Reject> {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let around = |value: &HeaderValue| blank(value.as_bytes().first()) || blank(value.as_bytes().last());
+    if headers.values().any(around) { Err(Reject::Blank) } else { Ok(()) }
 }
 
 /// `100-continue` is answered when the body is first read, after all decisions; the app never sees it.

@@ -40,6 +40,8 @@ pub struct UpstreamBody<B = RequestBody> {
     whole: Bytes,
     /// None once the response is at its end. PERF: boxed, because most small responses never need it.
     rest: Option<Box<Rest<B>>>,
+    /// Why it ends early, not told yet.
+    broken: Option<Interrupted>,
 }
 
 /// What is needed to read on.
@@ -57,7 +59,7 @@ struct Rest<B> {
 impl<B> UpstreamBody<B> {
     /// No body at all.
     pub(super) fn empty() -> Self {
-        Self { whole: Bytes::new(), rest: None }
+        Self { whole: Bytes::new(), rest: None, broken: None }
     }
 
     /// The response with its body. When all of it is there, the connection is free at once.
@@ -77,10 +79,10 @@ impl<B> UpstreamBody<B> {
         {
             let whole = unread.split_to(size).freeze();
             finish(lease, &outgoing);
-            return head.with_body(Self { whole, rest: None });
+            return head.with_body(Self { whole, rest: None, broken: None });
         }
         let rest = Rest { lease, framing, announced, outgoing, idle_timeout, deadline: timers.deadline() };
-        head.with_body(Self { whole: Bytes::new(), rest: Some(Box::new(rest)) })
+        head.with_body(Self { whole: Bytes::new(), rest: Some(Box::new(rest)), broken: None })
     }
 
     /// The response is at its end.
@@ -106,6 +108,9 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for UpstreamBody<B> 
     type Error = Interrupted;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        if let Some(reason) = self.broken.take() {
+            return Poll::Ready(Some(Err(reason)));
+        }
         let Some(rest) = &mut self.rest else {
             let whole = std::mem::take(&mut self.whole);
             return Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))));
@@ -114,10 +119,14 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for UpstreamBody<B> 
             Ok(Piece::Data(data)) => Some(Frame::data(data)),
             Ok(Piece::Trailers(found)) => trailers::filter(found, rest.announced.as_deref()).map(Frame::trailers),
             Ok(Piece::End) => None,
-            // Closed now, not when the body is dropped.
             Err(reason) => {
+                // Closed now, not when the body is dropped.
                 self.rest = None;
-                return Poll::Ready(Some(Err(reason)));
+                // Told at the next poll: hyper writes out what it holds, the head at least, before it asks again. An
+                // error at once would drop that, and the client would see no answer where it should see half of one.
+                self.broken = Some(reason);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         };
         // A body of known length is not polled again after its last byte.
@@ -128,11 +137,12 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for UpstreamBody<B> 
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.whole.is_empty()
+        self.rest.is_none() && self.whole.is_empty() && self.broken.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.rest {
+            None if self.broken.is_some() => SizeHint::default(),
             None => SizeHint::with_exact(self.whole.len() as u64),
             Some(rest) => rest.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
@@ -182,13 +192,17 @@ mod tests {
     use super::super::scripted::{App, Step, anybody, get, run, send, text};
     use super::super::{Pools, forward};
     use super::*;
+    use crate::http::lines::HeaderLines;
 
     /// Reads a whole body from an app that follows `script` after the request.
     fn read(script: &[Step], check: impl FnOnce(Result<String, Interrupted>) + 'static) {
         let script = [&[Step::Request], script].concat();
         run(|pools: Pools| async move {
             let app = App::start([script]).await;
-            let response = forward(anybody(), &pools, &app.upstream(["5s", "5s", "150ms"]), get()).await.unwrap();
+            let response =
+                forward(anybody(), &HeaderLines::default(), &pools, &app.upstream(["5s", "5s", "150ms"]), get())
+                    .await
+                    .unwrap();
             check(text(response).await);
             assert_eq!(pools.pool(&app.patient()).idle_count(), 0);
         });
@@ -236,7 +250,7 @@ mod tests {
                            2\r\nhi\r\n0\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\nX-Other: 1\r\n\r\n";
             let app = App::start([vec![Step::Request, send(chunked), Step::Closed]]).await;
             let upstream = app.patient();
-            let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+            let response = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
             assert_eq!(response.headers().len(), 1);
             assert_eq!(response.headers()["trailer"], "x-sum");
             let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();

@@ -19,6 +19,7 @@ use super::response::{self, Asked, Head};
 use super::scan::Scanner;
 use super::{Error, Pools, Upstream, UpstreamBody};
 use crate::http::body::BodyError;
+use crate::http::lines::HeaderLines;
 use crate::timers::Deadline;
 
 /// Most 1xx heads before the final one.
@@ -43,11 +44,11 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Exchange<B> {
     /// Nothing is sent yet.
     ///
     /// PERF: the request ends here, as the bytes of its head. They are what a retry sends again, too.
-    pub(super) fn new(request: Request<B>, upgrade: bool) -> Self {
+    pub(super) fn new(request: Request<B>, lines: &HeaderLines, upgrade: bool) -> Self {
         let length = Length::of(request.body());
         let asked = Asked { head: *request.method() == Method::HEAD, upgrade };
         let repeatable = length == Length::Known(0) && request::is_idempotent(request.method());
-        let head = request::write_head(&request, length);
+        let head = request::write_head(&request, lines, length);
         let outgoing = Outgoing::new(head, request.into_body(), length);
         Self { outgoing, asked, repeatable, answered: false, interim: 0, scanner: Scanner::default() }
     }

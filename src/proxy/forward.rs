@@ -9,18 +9,21 @@ use http_body::Body;
 use super::exchange::Exchange;
 use super::{Error, Pools, Upstream, UpstreamBody, connect};
 use crate::http::body::BodyError;
+use crate::http::lines::HeaderLines;
 use crate::policy::Permit;
 
 /// Sends `request`, which the policy has permitted, to `upstream`; the future is the head of its response,
 /// checked and cleaned; the body follows.
 ///
-/// The request is in origin form with its `Host` set; its framing is written here.
+/// The request is in origin form; `lines`, its `Host` among them, follow its own headers, and its framing is written
+/// here.
 ///
 /// # Errors
 /// [`Error`], and then nothing of a response has been passed on.
 // PERF: not an `async fn`, so that the request is never a part of the future: its head is bytes before that.
 pub fn forward<'a, B>(
     _permit: Permit<'a>,
+    lines: &HeaderLines,
     pools: &'a Pools,
     upstream: &'a Upstream,
     request: Request<B>,
@@ -28,7 +31,7 @@ pub fn forward<'a, B>(
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
-    send(pools, upstream, Exchange::new(request, false))
+    send(pools, upstream, Exchange::new(request, lines, false))
 }
 
 async fn send<B>(
@@ -92,7 +95,7 @@ mod tests {
             let app = App::start([[&script[..], &[Step::Request, ok("four"), Step::Closed]].concat()]).await;
             let upstream = app.patient();
             for body in ["one", "two", "", "four"] {
-                let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+                let response = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
                 assert_eq!(text(response).await.unwrap(), body);
             }
             assert!(app.saw(4).await.iter().all(|seen| seen.starts_with("1: GET /page?x=1 HTTP/1.1\r\n")));
@@ -106,7 +109,7 @@ mod tests {
             let long = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
             let app = App::start([vec![Step::Request, send(long), Step::Closed]]).await;
             let upstream = app.patient();
-            let mut response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+            let mut response = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
             assert!(response.body_mut().frame().await.unwrap().is_ok());
             drop(response);
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -121,7 +124,7 @@ mod tests {
             let upstream = app.patient();
             tokio::select! {
                 biased;
-                _ = forward(anybody(), &pools, &upstream, get()) => panic!("nothing was answered"),
+                _ = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()) => panic!("nothing was answered"),
                 _ = app.saw(1) => {}
             }
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -137,8 +140,8 @@ mod tests {
         let first = [&[Step::Request, ok("1"), Step::Request], script].concat();
         let app = App::start([first, vec![Step::Request, ok("retried")]]).await;
         let upstream = app.patient();
-        text(forward(anybody(), pools, &upstream, get()).await.unwrap()).await.unwrap();
-        let answer = forward(anybody(), pools, &upstream, second).await;
+        text(forward(anybody(), &HeaderLines::default(), pools, &upstream, get()).await.unwrap()).await.unwrap();
+        let answer = forward(anybody(), &HeaderLines::default(), pools, &upstream, second).await;
         (app, answer)
     }
 
@@ -160,8 +163,8 @@ mod tests {
             let scripts = [vec![Step::Request, ok("1"), Step::Request], vec![Step::Request], vec![Step::Request]];
             let app = App::start(scripts).await;
             let upstream = app.patient();
-            text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap();
-            let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
+            text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap()).await.unwrap();
+            let answer = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.map(drop);
             assert!(matches!(answer, Err(Error::Broken(_))), "{answer:?}");
             assert_eq!(app.saw(3).await.len(), 3);
         });
@@ -193,7 +196,7 @@ mod tests {
     fn a_new_connection_that_breaks_is_not_retried() {
         run(|pools| async move {
             let app = App::start([vec![Step::Request], vec![Step::Request, ok("no")]]).await;
-            let answer = forward(anybody(), &pools, &app.patient(), get()).await.map(drop);
+            let answer = forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), get()).await.map(drop);
             assert!(matches!(answer, Err(Error::Broken(_))), "{answer:?}");
         });
     }
@@ -203,8 +206,11 @@ mod tests {
         run(|pools| async move {
             let app = App::start([vec![Step::Request, ok("1")], vec![Step::Request, ok("2")]]).await;
             let upstream = app.patient();
-            text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap();
-            let answer = forward(anybody(), &pools, &upstream, request("POST", TestBody::sized("a=b"))).await.unwrap();
+            text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap()).await.unwrap();
+            let answer =
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("POST", TestBody::sized("a=b")))
+                    .await
+                    .unwrap();
             assert_eq!(text(answer).await.unwrap(), "2");
             assert!(app.saw(2).await[1].ends_with("a=b"));
         });
@@ -216,11 +222,12 @@ mod tests {
             let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = Some(format!("http://{}", app.local_addr().unwrap()));
             let upstream = Upstream::from_config(0, &schema::Upstream { url, ..Default::default() }).unwrap();
-            let (first, mut stream) = tokio::join!(forward(anybody(), &pools, &upstream, get()), async {
-                let mut stream = app.accept().await.unwrap().0;
-                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
-                stream
-            });
+            let (first, mut stream) =
+                tokio::join!(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()), async {
+                    let mut stream = app.accept().await.unwrap().0;
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    stream
+                });
             assert_eq!(first.unwrap().status(), 204);
             // Closed in the same turn of the event loop in which the next client speaks: the pool still has
             // the connection, and has to look before it hands it out.
@@ -230,7 +237,8 @@ mod tests {
             drop(stream);
             speaker.write_all(b"x").await.unwrap();
             client.read_u8().await.unwrap();
-            let post = forward(anybody(), &pools, &upstream, request("POST", TestBody::sized("a=b")));
+            let post =
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("POST", TestBody::sized("a=b")));
             let (second, _stream) = tokio::join!(post, async {
                 let mut stream = app.accept().await.unwrap().0;
                 stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
@@ -266,7 +274,7 @@ mod tests {
             run(|pools| async move {
                 let app = App::start([vec![Step::Request, send(&*head), Step::Closed]]).await;
                 let upstream = app.patient();
-                let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
+                let answer = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.map(drop);
                 assert!(matches!(answer, Err(Error::BadResponse(_))), "{head:.60?}: {answer:?}");
                 assert_eq!(app.saw(2).await[1], "1: closed");
                 assert_eq!(pools.pool(&upstream).idle_count(), 0);
@@ -279,7 +287,7 @@ mod tests {
         run(|pools| async move {
             let hints = "HTTP/1.1 103 Early Hints\r\nSet-Cookie: a=b\r\n\r\n".repeat(16);
             let app = App::start([vec![Step::Request, send(hints), ok("body")]]).await;
-            let response = forward(anybody(), &pools, &app.patient(), get()).await.unwrap();
+            let response = forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), get()).await.unwrap();
             assert!(!response.headers().contains_key("set-cookie"));
             assert_eq!(text(response).await.unwrap(), "body");
         });
@@ -293,7 +301,7 @@ mod tests {
             let app = App::start([first, vec![Step::Request, ok("good")]]).await;
             let upstream = app.patient();
             for body in ["", "good"] {
-                let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+                let response = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
                 assert_eq!(text(response).await.unwrap(), body);
             }
         });
@@ -303,9 +311,15 @@ mod tests {
     fn a_get_body_of_unknown_length_is_sent() {
         run(|pools| async move {
             let app = App::start([vec![Step::Request, ok("")]]).await;
-            forward(anybody(), &pools, &app.patient(), request("GET", TestBody::chunked(&["abc", "de"])))
-                .await
-                .unwrap();
+            forward(
+                anybody(),
+                &HeaderLines::default(),
+                &pools,
+                &app.patient(),
+                request("GET", TestBody::chunked(&["abc", "de"])),
+            )
+            .await
+            .unwrap();
             let seen = &app.saw(1).await[0];
             assert!(seen.contains("transfer-encoding: chunked\r\n"), "{seen}");
             assert!(seen.ends_with("\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), "{seen}");
@@ -323,7 +337,7 @@ mod tests {
             let app = App::start([vec![Step::Request, ok("")]]).await;
             let mut request = request("POST", body);
             request.headers_mut().insert("trailer", "x-remote-user".parse().unwrap());
-            forward(anybody(), &pools, &app.patient(), request).await.unwrap();
+            forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), request).await.unwrap();
             assert!(!app.saw(1).await[0].contains("remote"));
         });
     }
@@ -335,7 +349,8 @@ mod tests {
             let app = App::start([vec![Step::Head, send(refusal), Step::Closed]]).await;
             let upstream = app.patient();
             let (_sender, body) = TestBody::open(Some(1000));
-            let response = forward(anybody(), &pools, &upstream, request("POST", body)).await.unwrap();
+            let response =
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("POST", body)).await.unwrap();
             assert_eq!(response.status(), 413);
             assert_eq!(text(response).await.unwrap(), "big");
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -353,7 +368,9 @@ mod tests {
             for _ in 0..2000 {
                 sender.send(Ok(Frame::data(Bytes::from_static(&[b'x'; 4096])))).unwrap();
             }
-            let response = forward(anybody(), &pools, &app.patient(), request("POST", body)).await.unwrap();
+            let response = forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), request("POST", body))
+                .await
+                .unwrap();
             assert_eq!(response.status(), 413);
             assert_eq!(text(response).await.unwrap(), "big");
         });
@@ -366,7 +383,9 @@ mod tests {
             let (sender, body) = TestBody::open(None);
             sender.send(Ok(Frame::data(Bytes::from_static(b"abc")))).unwrap();
             sender.send(Err(BodyError::TooLarge { limit: 2 })).unwrap();
-            let answer = forward(anybody(), &pools, &app.patient(), request("POST", body)).await.map(drop);
+            let answer = forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), request("POST", body))
+                .await
+                .map(drop);
             assert!(matches!(answer, Err(Error::Client(BodyError::TooLarge { limit: 2 }))), "{answer:?}");
         });
     }
@@ -382,7 +401,10 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(450)).await;
                 sender.send(Ok(Frame::data(Bytes::from_static(b"abc")))).unwrap();
             };
-            let (answer, ()) = tokio::join!(forward(anybody(), &pools, &upstream, request("POST", body)), slow_client);
+            let (answer, ()) = tokio::join!(
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("POST", body)),
+                slow_client
+            );
             assert!(matches!(answer.map(drop), Err(Error::FirstByteTimeout)));
             assert!(start.elapsed() >= Duration::from_millis(650));
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -404,7 +426,8 @@ mod tests {
                 sender.send(Ok(Frame::data(Bytes::from_static(&[b'x'; 4096])))).unwrap();
             }
             let upstream = Upstream::from_config(0, &config).unwrap();
-            let answer = forward(anybody(), &pools, &upstream, request("POST", body)).await.map(drop);
+            let answer =
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("POST", body)).await.map(drop);
             assert!(matches!(answer, Err(Error::FirstByteTimeout)), "{answer:?}");
             drop(sender);
         });
@@ -415,7 +438,11 @@ mod tests {
         run(|pools: Pools| async move {
             let app = App::start([]).await;
             tokio::task::yield_now().await;
-            let message = forward(anybody(), &pools, &app.patient(), get()).await.map(drop).unwrap_err().to_string();
+            let message = forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), get())
+                .await
+                .map(drop)
+                .unwrap_err()
+                .to_string();
             assert!(message.starts_with(&format!("cannot connect to the upstream at {}", app.address)), "{message}");
         });
     }
@@ -435,7 +462,7 @@ mod tests {
                 ..Default::default()
             };
             let upstream = Upstream::from_config(0, &config).unwrap();
-            let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
+            let answer = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.map(drop);
             assert!(matches!(answer, Err(Error::ConnectTimeout { .. })), "{answer:?}");
         });
     }
@@ -445,7 +472,7 @@ mod tests {
         run(|pools| async move {
             let url = Some("http://no-such-app.invalid".into());
             let upstream = Upstream::from_config(0, &schema::Upstream { url, ..Default::default() }).unwrap();
-            let answer = forward(anybody(), &pools, &upstream, get()).await.map(drop);
+            let answer = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.map(drop);
             assert!(matches!(&answer, Err(Error::Resolve { host, .. }) if &**host == "no-such-app.invalid"));
         });
     }
@@ -456,7 +483,7 @@ mod tests {
             let old = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nold";
             let app = App::start([vec![Step::Request, send(old), Step::Closed]]).await;
             let upstream = app.patient();
-            let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+            let response = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
             assert_eq!(response.version(), http::Version::HTTP_11);
             assert_eq!(text(response).await.unwrap(), "old");
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -469,10 +496,18 @@ mod tests {
             let head = "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n";
             let app = App::start([vec![Step::Request, send(head), Step::Request, ok("x")]]).await;
             let upstream = app.patient();
-            let response = forward(anybody(), &pools, &upstream, request("HEAD", TestBody::empty())).await.unwrap();
+            let response =
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("HEAD", TestBody::empty()))
+                    .await
+                    .unwrap();
             assert_eq!(response.headers()["content-length"], "1234");
             assert_eq!(text(response).await.unwrap(), "");
-            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "x");
+            assert_eq!(
+                text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap())
+                    .await
+                    .unwrap(),
+                "x"
+            );
         });
     }
 
@@ -484,12 +519,18 @@ mod tests {
             let app = App::start([[&first[..], &[Step::Request, ok("next"), Step::Closed]].concat()]).await;
             let upstream = app.patient();
             let (sender, body) = TestBody::open(Some(3));
-            let mut response = forward(anybody(), &pools, &upstream, request("POST", body)).await.unwrap();
+            let mut response =
+                forward(anybody(), &HeaderLines::default(), &pools, &upstream, request("POST", body)).await.unwrap();
             assert_eq!(response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "one");
             sender.send(Ok(Frame::data(Bytes::from_static(b"abc")))).unwrap();
             assert_eq!(text(response).await.unwrap(), "two");
             assert_eq!(app.saw(2).await[1], "1: abc");
-            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "next");
+            assert_eq!(
+                text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap())
+                    .await
+                    .unwrap(),
+                "next"
+            );
         });
     }
 
@@ -499,7 +540,9 @@ mod tests {
             let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
             let app = App::start([vec![Step::Head, send(head), Step::Closed]]).await;
             let (sender, body) = TestBody::open(Some(3));
-            let response = forward(anybody(), &pools, &app.patient(), request("POST", body)).await.unwrap();
+            let response = forward(anybody(), &HeaderLines::default(), &pools, &app.patient(), request("POST", body))
+                .await
+                .unwrap();
             sender.send(Err(BodyError::TooSlow)).unwrap();
             assert!(text(response).await.is_err());
             assert_eq!(app.saw(2).await[1], "1: closed");
@@ -512,7 +555,12 @@ mod tests {
             let last = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
             let app = App::start([vec![Step::Request, send(last), Step::Closed]]).await;
             let upstream = app.patient();
-            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "hi");
+            assert_eq!(
+                text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap())
+                    .await
+                    .unwrap(),
+                "hi"
+            );
             assert_eq!(app.saw(2).await[1], "1: closed");
         });
     }
@@ -522,7 +570,7 @@ mod tests {
         run(|pools| async move {
             let app = App::start([vec![Step::Request, ok("hi"), Step::Closed]]).await;
             let upstream = app.patient();
-            let response = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+            let response = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
             assert_eq!(pools.pool(&upstream).idle_count(), 1);
             assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(2));
             assert_eq!(text(response).await.unwrap(), "hi");
@@ -536,14 +584,24 @@ mod tests {
             let first = vec![Step::Request, ok("one"), Step::Bytes(1), evil, Step::Closed];
             let app = App::start([first, vec![Step::Request, ok("good")]]).await;
             let upstream = app.patient();
-            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "one");
+            assert_eq!(
+                text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap())
+                    .await
+                    .unwrap(),
+                "one"
+            );
             // Nudges the app into speaking out of turn.
             let mut lease = pools.pool(&upstream).checkout().unwrap();
             lease.connection.stream.write_all(b"x").await.unwrap();
             lease.connection.stream.readable().await.unwrap();
             lease.keep_for(9);
             lease.release();
-            assert_eq!(text(forward(anybody(), &pools, &upstream, get()).await.unwrap()).await.unwrap(), "good");
+            assert_eq!(
+                text(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap())
+                    .await
+                    .unwrap(),
+                "good"
+            );
         });
     }
 
@@ -552,7 +610,7 @@ mod tests {
         run(|pools| async move {
             let app = App::start([]).await;
             let upstream = app.patient();
-            let size = size_of_val(&forward(anybody(), &pools, &upstream, get()));
+            let size = size_of_val(&forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()));
             assert!(size <= 1024, "{size}");
         });
     }

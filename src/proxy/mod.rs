@@ -1,6 +1,6 @@
 //! The upstream half of the data path: HTTP/1.1 in clear, with our own codec and pools of connections.
 //!
-//! `pipeline` calls [`forward`] or [`forward_upgrade`] with a request that is already cleaned: hop-by-hop
+//! `pipeline` calls [`forward()`] or [`forward_upgrade`] with a request that is already cleaned: hop-by-hop
 //! headers gone, identity injected, origin-form target, `Host` set. Nothing here knows of sessions,
 //! routes or users, and nothing here writes a page: every failure is an [`Error`] that says whose it is.
 

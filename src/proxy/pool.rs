@@ -164,10 +164,11 @@ mod tests {
     use super::super::forward;
     use super::super::scripted::{App, Step, anybody, get, ok, run, send, text};
     use super::*;
+    use crate::http::lines::HeaderLines;
 
     /// Fetches through the gateway's side and leaves the connection as the response left it.
     async fn fetch(pools: &Pools, upstream: &Upstream) -> String {
-        text(forward(anybody(), pools, upstream, get()).await.unwrap()).await.unwrap()
+        text(forward(anybody(), &HeaderLines::default(), pools, upstream, get()).await.unwrap()).await.unwrap()
     }
 
     #[test]
@@ -209,8 +210,8 @@ mod tests {
             let second = vec![Step::Request, held("2"), Step::Request, ok("again on 2"), Step::Closed];
             let app = App::start([first, second]).await;
             let upstream = app.patient();
-            let one = forward(anybody(), &pools, &upstream, get()).await.unwrap();
-            let two = forward(anybody(), &pools, &upstream, get()).await.unwrap();
+            let one = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
+            let two = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
             assert_eq!((text(one).await.unwrap(), text(two).await.unwrap()), ("1".into(), "2".into()));
             assert_eq!(pools.pool(&upstream).idle_count(), 2);
             assert_eq!(fetch(&pools, &upstream).await, "again on 2");
@@ -225,7 +226,7 @@ mod tests {
             let upstream = app.patient();
             let mut open = Vec::new();
             for _ in 0..=MAX_IDLE {
-                open.push(forward(anybody(), &pools, &upstream, get()).await.unwrap());
+                open.push(forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap());
             }
             for response in open {
                 text(response).await.unwrap();

@@ -8,6 +8,8 @@ use http::header::HeaderName;
 use http::{Method, Request};
 use http_body::Body;
 
+use crate::http::lines::HeaderLines;
+
 /// Room for most heads; a longer one moves once or twice.
 const ROOM: usize = 2048;
 
@@ -29,10 +31,10 @@ impl Length {
     }
 }
 
-/// Writes the head for HTTP/1.1, and the framing for a body of `length`.
+/// Writes the head for HTTP/1.1: the request's own headers, `lines`, and the framing for a body of `length`.
 // SECURITY: no byte here can end a line early: `http` takes no CR, LF or NUL in methods, targets, names
 // and values.
-pub(super) fn write_head<B>(request: &Request<B>, length: Length) -> Vec<u8> {
+pub(super) fn write_head<B>(request: &Request<B>, lines: &HeaderLines, length: Length) -> Vec<u8> {
     let mut text = Vec::with_capacity(ROOM);
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -46,14 +48,15 @@ pub(super) fn write_head<B>(request: &Request<B>, length: Length) -> Vec<u8> {
             text.extend_from_slice(b"\r\n");
         }
     }
+    text.extend_from_slice(lines.as_bytes());
     write_framing(&mut text, request.method(), length);
     text.extend_from_slice(b"\r\n");
     text
 }
 
-/// Framing is ours to write; an expectation was decided before us; and request trailers are never sent.
+/// Host and framing are ours to write; an expectation was decided before us; and request trailers are never sent.
 fn stays_behind(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "transfer-encoding" | "content-length" | "expect" | "trailer")
+    matches!(name.as_str(), "host" | "transfer-encoding" | "content-length" | "expect" | "trailer")
 }
 
 /// Some apps refuse chunked bodies, so a known length is always told, in plain decimal.
@@ -91,7 +94,8 @@ mod tests {
         for (name, value) in headers {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        let text = String::from_utf8(write_head(&request, Length::of(request.body()))).unwrap();
+        let text =
+            String::from_utf8(write_head(&request, &HeaderLines::default(), Length::of(request.body()))).unwrap();
         let lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
         lines.skip(1).map(str::to_owned).collect()
     }
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn the_request_line_is_in_origin_form() {
         let request = Request::get("http://app.example/a%2Fb?x=1").header("X-A", "b").body(()).unwrap();
-        let text = write_head(&request, Length::Known(0));
+        let text = write_head(&request, &HeaderLines::default(), Length::Known(0));
         assert_eq!(text, b"GET /a%2Fb?x=1 HTTP/1.1\r\nx-a: b\r\n\r\n");
     }
 
@@ -153,7 +157,7 @@ mod tests {
                 request = request.header(name, value);
             }
             let request = request.body(()).unwrap();
-            let text = write_head(&request, Length::Known(0));
+            let text = write_head(&request, &HeaderLines::default(), Length::Known(0));
             let mut parsed_lines = [httparse::EMPTY_HEADER; 20];
             let mut parsed = httparse::Request::new(&mut parsed_lines);
             prop_assert_eq!(parsed.parse(&text), Ok(httparse::Status::Complete(text.len())));

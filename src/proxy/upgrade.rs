@@ -17,6 +17,7 @@ use super::pool::Lease;
 use super::{Error, Pools, Upstream, UpstreamBody, connect, tunnel};
 use crate::http::body::BodyError;
 use crate::http::headers::strip_hop_by_hop;
+use crate::http::lines::HeaderLines;
 use crate::policy::Permit;
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -107,6 +108,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 /// [`Error`]; a 101 that does not fit the handshake is [`Error::BadResponse`].
 pub async fn forward_upgrade<B>(
     _permit: Permit<'_>,
+    lines: &HeaderLines,
     pools: &Pools,
     upstream: &Upstream,
     handshake: Handshake,
@@ -120,7 +122,7 @@ where
     request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
 
     let mut lease = Lease::single(connect::open(pools, upstream).await?);
-    let mut exchange = Exchange::new(request, true);
+    let mut exchange = Exchange::new(request, lines, true);
     let mut head = exchange.run(pools, upstream.first_byte_timeout, &mut lease).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(exchange.deliver(pools, upstream, lease, head));
@@ -203,9 +205,17 @@ mod tests {
                     request.headers_mut().remove(header::UPGRADE);
                     match handshake {
                         Some(handshake) => {
-                            forward_upgrade(anybody(), &pools, &upstream, handshake.unwrap(), request).await
+                            forward_upgrade(
+                                anybody(),
+                                &HeaderLines::default(),
+                                &pools,
+                                &upstream,
+                                handshake.unwrap(),
+                                request,
+                            )
+                            .await
                         }
-                        None => forward(anybody(), &pools, &upstream, request).await,
+                        None => forward(anybody(), &HeaderLines::default(), &pools, &upstream, request).await,
                     }
                 }
             });
@@ -329,8 +339,16 @@ mod tests {
             run(|pools| async move {
                 let app = App::start([vec![Step::Head, answer, Step::Closed]]).await;
                 let handshake = parse(&asking(&ASKED)).unwrap().unwrap();
-                let answer =
-                    forward_upgrade(anybody(), &pools, &app.patient(), handshake, asking(&ASKED)).await.map(drop);
+                let answer = forward_upgrade(
+                    anybody(),
+                    &HeaderLines::default(),
+                    &pools,
+                    &app.patient(),
+                    handshake,
+                    asking(&ASKED),
+                )
+                .await
+                .map(drop);
                 assert!(matches!(answer, Err(Error::BadResponse(_))), "{answer:?}");
                 assert_eq!(app.saw(2).await[1], "1: closed");
             });

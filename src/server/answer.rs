@@ -51,8 +51,10 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
     }
 }
 
-/// Whether an HTTP/2 stream waits for us or for its client: hyper asks for the next piece of a body only
-/// while the client's window is open.
+/// Whether an HTTP/2 stream waits for us or for its client.
+///
+/// hyper holds each piece of a body until the client's window opens, and only then asks for the next. So
+/// while the last thing a body did was to give a piece, the client is waited for.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     waits_for_client: Cell<bool>,
@@ -60,17 +62,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// The handler is done: from now on the client must take the answer.
-    pub(super) fn answered(&self) {
-        self.polled(false);
-    }
-
     fn polled(&self, pending: bool) {
         self.waits_for_client.set(!pending);
         self.pieces.set(self.pieces.get() + 1);
     }
 
-    /// How many pieces the client took, if it is the one who is waited for.
+    /// How many pieces the body gave, if it is the client who is waited for.
     pub(super) fn waits_for_client(&self) -> Option<u64> {
         self.waits_for_client.get().then(|| self.pieces.get())
     }

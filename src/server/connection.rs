@@ -42,13 +42,13 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Connection {
     client: SocketAddr,
-    state: Rc<Arc<ConnectionState>>,
+    state: Arc<ConnectionState>,
     shared: Rc<Shared>,
 }
 
 impl Connection {
-    pub(super) fn state(&self) -> Rc<Arc<ConnectionState>> {
-        Rc::clone(&self.state)
+    pub(super) fn state(&self) -> Arc<ConnectionState> {
+        Arc::clone(&self.state)
     }
 
     pub(super) fn max_head_size(&self) -> usize {
@@ -82,7 +82,7 @@ pub(super) async fn serve<S, H, F, B>(
     let Some(address) = client_address(&mut stream, socket_address, &door, &shared).await else { return };
     let mut peer = Peer::clear(address);
     peer.redirect_to_https = door.redirect_to_https;
-    let connection = Connection { client: address, state: Rc::default(), shared };
+    let connection = Connection { client: address, state: Arc::default(), shared };
     let Some(tls) = &door.tls else {
         return http1::serve(stream, Rc::new(peer), connection, permit, handler).await;
     };
@@ -153,7 +153,7 @@ enum End {
 }
 
 struct Driver {
-    state: Rc<Arc<ConnectionState>>,
+    state: Arc<ConnectionState>,
     deadlines: Deadlines,
     drain: DrainMember,
     finishing: bool,

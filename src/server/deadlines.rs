@@ -14,7 +14,7 @@ use crate::config::schema::Limits;
 use crate::timers::{Deadline, Timers};
 
 /// How long what a refused client still sends is read away.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The limits of `schema::Limits` that concern a connection's time.
 #[derive(Debug, Clone, Copy)]

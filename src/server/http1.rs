@@ -16,16 +16,19 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::answer::AnswerBody;
 use super::connection::{Connection, drive};
+use super::deadlines::LINGER;
 use super::guard::Guard;
 use super::io::GuardedIo;
 use super::limit::Permit;
 use super::state::OpenRequest;
 use crate::http::peer::Peer;
+use crate::timers::Timers;
 
 /// Answers up to this size leave the upstream free early; larger ones go at the client's pace.
 const BUFFER: usize = 64 * 1024;
@@ -41,15 +44,25 @@ where
 {
     let max_head = connection.max_head_size();
     let state = connection.state();
+    let timers = connection.timers().clone();
     let io = GuardedIo::new(stream, Some(Guard::new(max_head)), Arc::clone(&state), permit);
     let service = service_fn(move |request: Request<Incoming>| {
         let open = OpenRequest::begin(&state);
-        let last = ends_the_connection(&request);
+        let asks = asks_for_a_tunnel(&request);
+        // hyper's promise of the raw stream; an HTTP/1.0 upgrade gets none.
+        let promise = if asks { request.extensions().get::<OnUpgrade>().cloned() } else { None };
+        let (state, timers) = (Arc::clone(&state), timers.clone());
         let answer = handler(Rc::clone(&peer), request);
         async move {
             let mut response = answer.await;
-            if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if asks && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // SECURITY: the guard has not looked behind such a head (see `guard`), and what follows a
+                // CONNECT was meant for a tunnel (RFC 9931): neither may be read as a request.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                state.refuse_upgrade();
+                if let Some(upgrade) = promise {
+                    tokio::task::spawn_local(close_refused(upgrade, timers));
+                }
             }
             Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, open, None)))
         }
@@ -58,10 +71,15 @@ where
     drive(hyper, connection, |hyper| hyper.graceful_shutdown()).await;
 }
 
-/// SECURITY: the guard has not looked behind such a head (see `guard`), and what follows a CONNECT was
-/// meant for a tunnel (RFC 9931): neither may be read as a request.
-fn ends_the_connection(request: &Request<Incoming>) -> bool {
+fn asks_for_a_tunnel(request: &Request<Incoming>) -> bool {
     request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
+}
+
+/// Even after a refusal hyper gives the stream away instead of closing it: closes it as `io` would.
+async fn close_refused(upgrade: OnUpgrade, timers: Timers) {
+    if let Ok(stream) = upgrade.await {
+        let _ = timers.timeout(LINGER, TokioIo::new(stream).shutdown()).await;
+    }
 }
 
 fn builder(max_head: usize) -> http1::Builder {

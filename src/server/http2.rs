@@ -51,7 +51,6 @@ where
         let answer = handler(Rc::clone(&peer), request);
         async move {
             let response = answer.await;
-            progress.answered();
             Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, open, Some(progress))))
         }
     });
@@ -114,6 +113,9 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
 }
 
 /// Runs `stream` to its end; drops it, which resets it, when its client takes nothing for `patience`.
+///
+/// What h2 itself still holds of a last piece that fitted a window only in part is out of reach here; the
+/// connection's idle time ends it.
 async fn until_stalled(
     stream: impl Future<Output = ()>,
     progress: Rc<Progress>,

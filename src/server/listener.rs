@@ -64,7 +64,7 @@ pub enum BindError {
         /// As configured.
         address: ListenerAddress,
         /// What is wrong with it.
-        source: TlsError,
+        source: Box<TlsError>,
     },
 }
 
@@ -133,7 +133,7 @@ impl Bound {
 pub fn bind(listener: &Listener, workers: usize) -> Result<Bound, BindError> {
     let fail = |source| BindError::new(&listener.address, source);
     let tls = listener.tls.as_ref().map(Tls::load).transpose();
-    let tls = tls.map_err(|source| BindError::Tls { address: listener.address.clone(), source })?;
+    let tls = tls.map_err(|source| BindError::Tls { address: listener.address.clone(), source: source.into() })?;
     let (address, sockets, file) = match &listener.address {
         ListenerAddress::Tcp(address) => {
             let (address, sockets) = bind_tcp(*address, workers).map_err(fail)?;

@@ -1,7 +1,7 @@
 //! The end of the process, told once and heard everywhere.
 //!
 //! `app` holds the [`Shutdown`]; every worker and long-lived task holds a [`ShutdownSignal`]. Within a
-//! worker a [`Drain`] passes it on to each connection.
+//! worker a `Drain` passes it on to each connection.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

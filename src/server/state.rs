@@ -2,9 +2,8 @@
 //!
 //! `io` reports phases and stalls, `service` counts open requests, `deadlines` reads both. Everything
 //! happens on one thread; the cells are atomic only because hyper demands that an IO it may hand over
-//! on an upgrade is `Send`. So all of it is relaxed, and no operation here is a locked instruction.
+//! on an upgrade is `Send`. So all of it is relaxed: loads and stores, no locked instruction.
 
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -50,6 +49,11 @@ impl ConnectionState {
     /// Notes why the stream is not read as HTTP any more.
     pub(super) fn refuse(&self, why: Violation) {
         let _ = self.violation.set(why);
+    }
+
+    /// Notes that what follows an upgrade nobody granted is only to be read away.
+    pub(super) fn refuse_upgrade(&self) {
+        self.read(Phase::Refused, self.heads());
     }
 
     pub(super) fn violation(&self) -> Option<Violation> {
@@ -124,10 +128,10 @@ impl ConnectionState {
 
 /// Counts one request as open until it is dropped: with the last of its answer, or its handler.
 #[derive(Debug)]
-pub(super) struct OpenRequest(Rc<Arc<ConnectionState>>);
+pub(super) struct OpenRequest(Arc<ConnectionState>);
 
 impl OpenRequest {
-    pub(super) fn begin(state: &Rc<Arc<ConnectionState>>) -> Self {
+    pub(super) fn begin(state: &Arc<ConnectionState>) -> Self {
         state.requests.store(state.requests().wrapping_add(1), Relaxed);
         state.open.store(state.open_requests() + 1, Relaxed);
         Self(state.clone())
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_request_is_open_until_it_is_dropped() {
-        let state = Rc::new(Arc::new(ConnectionState::default()));
+        let state = Arc::new(ConnectionState::default());
         let (one, two) = (OpenRequest::begin(&state), OpenRequest::begin(&state));
         drop(one);
         assert!(!state.nothing_in_flight());

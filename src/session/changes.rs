@@ -52,6 +52,7 @@ mod tests {
             email: None,
             groups: vec![],
             since: Timestamp(9),
+            proof: [0; 8],
             rendered: Default::default(),
         }
     }

@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn touches_keep_up_with_a_short_idle_timeout() {
-        let mut session = schema::Session::default();
-        session.idle_timeout = Some(schema::Duration::seconds(8));
+        let session =
+            schema::Session { idle_timeout: Some(schema::Duration::seconds(8)), ..schema::Session::default() };
         let policy = Policy::from_config(&session);
         assert!(policy.touch_is_due(Timestamp(0), Timestamp(2000)));
         assert!(!policy.touch_is_due(Timestamp(0), Timestamp(1999)));

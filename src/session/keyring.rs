@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
@@ -89,7 +89,7 @@ fn generated(data_dir: &Path) -> Result<Secret, KeyringError> {
         Ok(_) => Err(at_path(io::Error::new(io::ErrorKind::InvalidData, "holds less than 32 characters"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = URL_SAFE_NO_PAD.encode(random_bytes::<32>()?);
-            fs::create_dir_all(data_dir).map_err(at_path)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(at_path)?;
             write_private(&path, &key).map_err(at_path)?;
             tracing::info!(path = %path.display(), "generated a session key");
             Ok(Secret::from(key))
@@ -119,6 +119,7 @@ mod tests {
         let first = Keyring::from_config(&[], &data_dir).unwrap().handle(&id);
         let mode = fs::metadata(data_dir.join("session.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::metadata(&data_dir).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(Keyring::from_config(&[], &data_dir).unwrap().handle(&id), first);
     }
 

@@ -71,6 +71,7 @@ mod tests {
             email: None,
             groups: vec!["staff".into()],
             since: Timestamp(4),
+            proof: [0; 8],
             rendered: Default::default(),
         });
         record.data.insert("cart".into(), serde_json::json!({"a": [1, 2.5, null]}));

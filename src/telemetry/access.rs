@@ -1,11 +1,11 @@
-//! The access log: one JSON line for each request, written when its response body ends.
+//! The access log: one line for each request, written when its response body ends; JSON, or text on a terminal.
 //!
 //! PERF: lines gather in a buffer of the worker and go to one writer thread in pieces; a blocked log
 //! never holds up a request, it loses lines, and says how many.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,7 +61,8 @@ impl Writer {
     /// The way to the writer, for one worker.
     #[must_use]
     pub fn queue(&self) -> Queue {
-        Queue { pieces: self.queue.clone(), lost: Arc::clone(&self.lost) }
+        let text = std::io::stderr().is_terminal();
+        Queue { pieces: self.queue.clone(), lost: Arc::clone(&self.lost), text }
     }
 }
 
@@ -71,6 +72,8 @@ pub struct Queue {
     /// None once the writer has gone.
     pieces: Option<SyncSender<Vec<u8>>>,
     lost: Arc<AtomicU64>,
+    /// Written for a person.
+    text: bool,
 }
 
 impl Drop for Writer {
@@ -175,21 +178,22 @@ pub struct Record {
 }
 
 impl Record {
-    fn line(&self) -> String {
+    /// The line as a program reads it.
+    fn json(&self) -> String {
         let mut line = String::with_capacity(256);
         // Writing to a String cannot fail.
         let _ = write!(line, r#"{{"timestamp":"{}","level":"INFO","message":"request""#, rfc3339(self.time));
-        let _ = write!(line, r#","client":"{}""#, self.client.map(|c| c.to_string()).unwrap_or_default());
-        text(&mut line, "method", self.method.as_str());
-        text(&mut line, "host", &self.host);
-        text(&mut line, "path", &self.path);
+        let _ = write!(line, r#","client":"{}""#, self.client());
+        field(&mut line, "method", self.method.as_str());
+        field(&mut line, "host", &self.host);
+        field(&mut line, "path", &self.path);
         let _ = write!(line, r#","status":{},"bytes":{}"#, self.status.as_u16(), self.sent);
-        let _ = write!(line, r#","duration_ms":{:.3}"#, self.started.elapsed().as_secs_f64() * 1000.0);
+        let _ = write!(line, r#","duration_ms":{:.3}"#, self.milliseconds());
         if let Some(route) = &self.route {
-            text(&mut line, "route", route);
+            field(&mut line, "route", route);
         }
         if let Some(user) = &self.user {
-            text(&mut line, "user", user);
+            field(&mut line, "user", user);
         }
         if let Some(handle) = self.handle {
             let _ = write!(line, r#","session":"{handle}""#);
@@ -200,11 +204,37 @@ impl Record {
         line.push_str("}\n");
         line
     }
+
+    /// The line as a person reads it.
+    fn text(&self) -> String {
+        let user = self.user.as_deref().unwrap_or("-");
+        let aborted = if self.complete { "" } else { " aborted" };
+        // SECURITY: quoted as in Rust source, so that no value can begin a line of its own or steer the terminal.
+        format!(
+            "{} request {} {:?} {:?} {:?} {} {}B {:.1}ms{aborted}\n",
+            rfc3339(self.time),
+            self.client(),
+            user,
+            self.method.as_str(),
+            format!("{}{}", self.host, self.path),
+            self.status.as_u16(),
+            self.sent,
+            self.milliseconds(),
+        )
+    }
+
+    fn client(&self) -> String {
+        self.client.map(|client| client.to_string()).unwrap_or_default()
+    }
+
+    fn milliseconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() * 1000.0
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let line = self.line();
+        let line = if self.sink.queue.text { self.text() } else { self.json() };
         let mut buffer = self.sink.buffer.borrow_mut();
         buffer.extend_from_slice(line.as_bytes());
         let full = buffer.len() >= FLUSH_AT;
@@ -216,7 +246,7 @@ impl Drop for Record {
 }
 
 /// SECURITY: quoted as JSON, so that no value can begin a line of its own.
-fn text(line: &mut String, key: &str, value: &str) {
+fn field(line: &mut String, key: &str, value: &str) {
     let _ = write!(line, r#","{key}":"#);
     let plain = value.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\');
     match plain {
@@ -240,9 +270,9 @@ fn rfc3339(time: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    fn record(path: &str, user: &str) -> (Box<Record>, std::sync::mpsc::Receiver<Vec<u8>>) {
+    fn record(path: &str, user: &str, text: bool) -> (Box<Record>, std::sync::mpsc::Receiver<Vec<u8>>) {
         let (pieces, lines) = sync_channel(1);
-        let log = AccessLog::new(Queue { pieces: Some(pieces), lost: Arc::default() });
+        let log = AccessLog::new(Queue { pieces: Some(pieces), lost: Arc::default(), text });
         let mut record = log.begin(Timestamp(1_700_000_000_123), &Method::GET, "app.example", path).unwrap();
         record.user = Some(user.into());
         (record, lines)
@@ -250,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_json_object_with_utc_time() {
-        let (record, lines) = record("/a", "ann");
+        let (record, lines) = record("/a", "ann", false);
         drop(record);
         let line = String::from_utf8(lines.recv().unwrap()).unwrap();
         let json: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -260,11 +290,13 @@ mod tests {
 
     #[test]
     fn a_user_name_cannot_forge_a_line() {
-        let (record, lines) = record("/", "a\r\nFAKE \"ok\"\u{1b}[2J");
-        drop(record);
-        let line = String::from_utf8(lines.recv().unwrap()).unwrap();
-        assert_eq!(line.matches('\n').count(), 1);
-        assert!(!line.contains('\u{1b}'));
-        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+        for text in [false, true] {
+            let (record, lines) = record("/", "a\r\nFAKE \"ok\"\u{1b}[2J", text);
+            drop(record);
+            let line = String::from_utf8(lines.recv().unwrap()).unwrap();
+            assert_eq!(line.matches('\n').count(), 1);
+            assert!(!line.contains('\u{1b}') && line.contains("FAKE"));
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), !text);
+        }
     }
 }

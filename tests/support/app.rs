@@ -74,6 +74,15 @@ impl App {
         self.log.lock().unwrap().connections
     }
 
+    /// Waits until `count` connections were opened to it.
+    pub fn wait_for_connections(&self, count: usize) {
+        let start = Instant::now();
+        while self.connections() < count {
+            assert!(start.elapsed() < Duration::from_secs(10), "only {} connections", self.connections());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until the app has seen `count` requests.
     pub fn wait_for(&self, count: usize) -> Vec<Seen> {
         let start = Instant::now();

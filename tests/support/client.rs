@@ -38,6 +38,11 @@ impl Client {
         self
     }
 
+    /// A second hand on the connection, for bytes that are sent while a response is awaited.
+    pub fn clone_for_writing(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish(&mut self) -> &mut Self {
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -68,6 +73,13 @@ impl Client {
     pub fn rest(&mut self) -> String {
         while self.fill() {}
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
+    }
+
+    /// Returns once `bytes` have come; they stay to be read as part of a response.
+    pub fn wait_for(&mut self, bytes: &[u8]) {
+        while find(&self.buffer, bytes).is_none() {
+            assert!(self.fill(), "the connection ended after {:?}", self.buffer);
+        }
     }
 
     /// Exactly `count` bytes, for what follows an upgrade.
@@ -168,6 +180,12 @@ impl Client {
 }
 
 impl Response {
+    /// A response that came to its end with the connection's: the framing is not looked at.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let end = find(bytes, b"\r\n\r\n").expect("a whole head") + 4;
+        Self { body: bytes[end..].to_vec(), complete: true, ..parse_head(&bytes[..end]) }
+    }
+
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())

@@ -18,13 +18,18 @@ pub const PASSWORD: &str = "correct horse";
 pub struct TestGateway {
     running: Option<Running>,
     pub clock: Arc<ManualClock>,
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl TestGateway {
     /// One route, `access: user`, to `app`; users `ann` (staff, wiki) and `bob` (wiki).
     pub fn before(app: &App) -> Self {
         Self::with_routes(&format!("  - {{ access: user, upstream: 'http://{}' }}", app.address))
+    }
+
+    /// One route, `access: public`, to `app`: for what concerns messages and not people.
+    pub fn open_before(app: &App) -> Self {
+        Self::with_routes(&format!("  - {{ access: public, upstream: 'http://{}' }}", app.address))
     }
 
     /// The routes as a YAML list, indented by two.
@@ -39,7 +44,7 @@ impl TestGateway {
         // 2026-01-01T00:00:00Z
         let clock = Arc::new(ManualClock::at(Timestamp(1_767_225_600_000)));
         let running = app::start(&config, clock.clone()).unwrap_or_else(|error| panic!("{error}"));
-        Self { running: Some(running), clock, dir }
+        Self { running: Some(running), clock, _dir: dir }
     }
 
     /// The address of the first listener.

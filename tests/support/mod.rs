@@ -5,9 +5,13 @@
 mod app;
 mod browser;
 mod client;
+pub mod frames;
 mod gateway;
+pub mod process;
+mod tls;
 
 pub use app::{App, Seen, ok};
-pub use browser::Browser;
+pub use browser::{Browser, field};
 pub use client::{Client, Response};
-pub use gateway::{PASSWORD, TestGateway};
+pub use gateway::{PASSWORD, TestGateway, hash, user};
+pub use tls::{HOST, TlsGateway};

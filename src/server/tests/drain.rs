@@ -75,7 +75,7 @@ fn a_unix_socket_serves_as_loopback() {
     let path = directory.path().join("gateway.sock");
     let listener = Listener { address: ListenerAddress::Unix(path.clone()), ..listener() };
     with_server(listener, limits(), |server| async move {
-        let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+        let mut stream = server.connect_unix(&path).await;
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
         assert_eq!(statuses(&read_all(&mut stream).await), [200]);
         assert_eq!(server.app.peers.take(), [Peer::unix()]);

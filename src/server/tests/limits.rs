@@ -130,13 +130,22 @@ fn a_proxy_header_names_the_client_and_must_be_there() {
 }
 
 #[test]
-fn an_answer_to_half_a_body_arrives_although_the_rest_is_thrown_away() {
+fn an_early_answer_arrives_although_the_rest_of_the_request_is_thrown_away() {
     with_server(listener(), limits(), |server| async move {
-        let mut stream = server.connect().await;
-        stream.write_all(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n").await.unwrap();
-        let (mut read, mut write) = stream.split();
-        let body = vec![b'x'; 1_000_000];
-        let (_, response) = tokio::join!(write.write_all(&body), read_until(&mut read, "\r\n\r\n"));
-        assert_eq!(statuses(&response), [405]);
+        for (line, status) in [
+            ("POST /refuse HTTP/1.1\r\nContent-Length: 9000000", 413),
+            ("CONNECT a:1 HTTP/1.1\r\nContent-Length: 9000000", 405),
+            ("POST /refuse HTTP/1.1\r\nContent-Length: 9000000\r\nUpgrade: foo", 413),
+        ] {
+            let mut stream = server.connect().await;
+            stream.write_all(format!("{line}\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+            let (mut read, mut write) = stream.split();
+            let body = vec![b'x'; 1_000_000];
+            let (written, response) = tokio::join!(write.write_all(&body), read_until(&mut read, "\r\n\r\n"));
+            assert_eq!(statuses(&response), [status], "{line}");
+            // A reset could overtake the answer on a longer way than loopback.
+            written.expect("no reset while we write");
+            assert_eq!(stream.read(&mut [0]).await.expect("no reset while we read"), 0, "{line}");
+        }
     });
 }

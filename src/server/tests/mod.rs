@@ -11,6 +11,7 @@ mod tls;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,7 +24,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -104,6 +105,7 @@ async fn answer(app: Rc<App>, peer: Rc<Peer>, mut request: Request<Incoming>) ->
     match request.uri().path() {
         "/panic" => panic!("asked for"),
         "/wait" => app.gate.notified().await,
+        "/refuse" => return text(StatusCode::PAYLOAD_TOO_LARGE, String::new()),
         "/endless" => return Response::new(Endless.boxed_unsync()),
         "/tunnel" => {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -140,6 +142,10 @@ impl Body for Endless {
 impl Server {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn connect_unix(&self, path: &Path) -> UnixStream {
+        UnixStream::connect(path).await.unwrap()
     }
 
     /// Sends `bytes` and reads until the server closes.

@@ -32,7 +32,15 @@ fn id_in(committed: &Committed) -> String {
 }
 
 fn ann() -> Identity {
-    Identity { user: "ann".into(), name: None, email: None, groups: vec![], since: START, rendered: Default::default() }
+    Identity {
+        user: "ann".into(),
+        name: None,
+        email: None,
+        groups: vec![],
+        since: START,
+        proof: [0; 8],
+        rendered: Default::default(),
+    }
 }
 
 async fn signed_in(manager: &Manager) -> String {

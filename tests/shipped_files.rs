@@ -1,0 +1,68 @@
+//! The configurations under `config/` are valid as they are shipped, but for the files that only a deployer has.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::process::{run, write};
+
+#[test]
+fn every_shipped_configuration_is_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config")), dir.path());
+    let files = yaml_files(dir.path());
+    let mut checked = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let name = file.strip_prefix(dir.path()).unwrap().display().to_string();
+        if name.ends_with("docker-compose.yaml") {
+            continue;
+        }
+        match is_users_file(&text) {
+            true => drop(cloakroom::config::users::load_users(&file).unwrap_or_else(|problems| panic!("{problems}"))),
+            false => validate(&file),
+        }
+        checked.push(name);
+    }
+    for expected in ["reference.yaml", "examples/tls.yaml", "examples/users.yaml", "compose/cloakroom.yaml"] {
+        assert!(checked.iter().any(|name| name == expected), "{expected} is not among {checked:?}");
+    }
+}
+
+fn validate(file: &Path) {
+    let directory = file.parent().unwrap();
+    if !directory.join("tls.key").exists() {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        write(directory, "tls.crt", &pair.cert.pem());
+        write(directory, "tls.key", &pair.signing_key.serialize_pem());
+    }
+    let ended = run(directory, &["validate", "--config", file.to_str().unwrap()], &[], "");
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+}
+
+fn is_users_file(text: &str) -> bool {
+    text.lines().find(|line| !line.is_empty() && !line.starts_with('#')).is_some_and(|line| line.starts_with("- "))
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&source, &target);
+        } else {
+            fs::copy(&source, &target).unwrap();
+        }
+    }
+}
+
+fn yaml_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for path in fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            files.extend(yaml_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(path);
+        }
+    }
+    files
+}
