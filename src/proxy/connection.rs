@@ -18,7 +18,7 @@ const HEAD_ROOM: usize = 8 * 1024;
 /// Least and most room for a read in the middle of a body.
 ///
 /// PERF: a fast app fills any buffer; with large ones it is stopped and started less often.
-const BODY_ROOM: std::ops::RangeInclusive<usize> = 32 * 1024..=512 * 1024;
+const BODY_ROOM: std::ops::RangeInclusive<usize> = 32 * 1024..=416 * 1024;
 
 /// What all connections of a worker read into.
 ///
@@ -82,7 +82,9 @@ fn read_into(
     stream: &mut TcpStream,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    if memory.capacity() < room / 2 {
+    // Many small reads share a buffer; one that has lately been filled is wanted whole.
+    let wanted = if room > *BODY_ROOM.start() { room } else { room / 2 };
+    if memory.capacity() < wanted {
         memory.reserve(room);
     }
     let read = ready!(pin!(stream.read_buf(memory)).poll(cx))?;
