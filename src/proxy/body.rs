@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
-use super::connection::BODY_ROOM;
 use super::exchange::cut_short;
 use super::framing::{Framing, Piece};
 use super::outgoing::Outgoing;
@@ -160,7 +159,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Rest<B> {
             if let Poll::Ready(Err(_)) = self.outgoing.poll_send(&mut self.lease.connection.stream, cx) {
                 return Poll::Ready(Err(io::Error::other("the request broke off").into()));
             }
-            match self.lease.connection.poll_read(cx, BODY_ROOM) {
+            match self.lease.connection.poll_read_body(cx) {
                 Poll::Ready(Ok(0)) if self.framing.ends_at_close() => return Poll::Ready(Ok(Piece::End)),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(cut_short().into())),
                 Poll::Ready(read) => drop(read?),

@@ -185,8 +185,11 @@ mod tests {
 
     use super::*;
 
-    /// All that can be decoded when the bytes come `cut` at a time: data, trailers, what is left over.
-    fn decode(bytes: &[u8], cut: usize) -> Result<Option<(Vec<u8>, Option<HeaderMap>, Vec<u8>)>, &'static str> {
+    /// Data, trailers, what is left over.
+    type Decoded = (Vec<u8>, Option<HeaderMap>, Vec<u8>);
+
+    /// All that can be decoded when the bytes come `cut` at a time.
+    fn decode(bytes: &[u8], cut: usize) -> Result<Option<Decoded>, &'static str> {
         let (mut chunked, mut buffer) = (Chunked::default(), BytesMut::new());
         let (mut data, mut trailers) = (Vec::new(), None);
         let mut pieces = bytes.chunks(cut.max(1));

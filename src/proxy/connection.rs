@@ -14,16 +14,25 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// Room for the read that should bring a head, and often all of a small response.
-pub(super) const HEAD_ROOM: usize = 8 * 1024;
-/// Room for a read in the middle of a body.
-pub(super) const BODY_ROOM: usize = 64 * 1024;
+const HEAD_ROOM: usize = 8 * 1024;
+/// Least and most room for a read in the middle of a body.
+///
+/// PERF: a fast app fills any buffer; with large ones it is stopped and started less often.
+const BODY_ROOM: std::ops::RangeInclusive<usize> = 32 * 1024..=416 * 1024;
 
 /// What all connections of a worker read into.
 ///
 /// PERF: a piece is cut off for each read, so an idle or waiting connection holds no memory, and once the
 /// pieces of a buffer are dropped `BytesMut` takes it again from its start: usually nothing is allocated.
+/// Heads and bodies are apart, so that the small buffer of the heads stays in the processor's cache.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ReadMemory(Rc<RefCell<BytesMut>>);
+pub(super) struct ReadMemory(Rc<RefCell<Buffers>>);
+
+#[derive(Debug, Default)]
+struct Buffers {
+    heads: BytesMut,
+    bodies: BytesMut,
+}
 
 /// A live connection.
 #[derive(Debug)]
@@ -32,25 +41,27 @@ pub(super) struct Connection {
     /// Came in and was not used yet.
     pub(super) unread: BytesMut,
     memory: ReadMemory,
+    body_room: usize,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, memory: ReadMemory) -> Self {
-        Self { stream, unread: BytesMut::new(), memory }
+        Self { stream, unread: BytesMut::new(), memory, body_room: *BODY_ROOM.start() }
     }
 
     /// Adds what has arrived to `unread`: how many bytes; 0 is the end of the stream.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        let mut memory = self.memory.0.borrow_mut();
-        if memory.capacity() < room / 4 {
-            memory.reserve(room);
-        }
-        let read = ready!(pin!(self.stream.read_buf(&mut *memory)).poll(cx))?;
-        let arrived = memory.split();
-        if self.unread.is_empty() {
-            self.unread = arrived;
-        } else {
-            self.unread.unsplit(arrived);
+    pub(super) fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        read_into(&mut self.unread, &mut self.memory.0.borrow_mut().heads, HEAD_ROOM, &mut self.stream, cx)
+    }
+
+    /// The same in the middle of a body, with as much room as the app has lately filled.
+    pub(super) fn poll_read_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (room, bodies) = (self.body_room, &mut self.memory.0.borrow_mut().bodies);
+        let read = ready!(read_into(&mut self.unread, bodies, room, &mut self.stream, cx))?;
+        if read >= room / 2 {
+            self.body_room = (room * 2).min(*BODY_ROOM.end());
+        } else if read < room / 8 {
+            self.body_room = (room / 2).max(*BODY_ROOM.start());
         }
         Poll::Ready(Ok(read))
     }
@@ -62,6 +73,28 @@ impl Connection {
         self.unread.is_empty()
             && matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
+}
+
+fn read_into(
+    unread: &mut BytesMut,
+    memory: &mut BytesMut,
+    room: usize,
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    // Many small reads share a buffer; one that has lately been filled is wanted whole.
+    let wanted = if room > *BODY_ROOM.start() { room } else { room / 2 };
+    if memory.capacity() < wanted {
+        memory.reserve(room);
+    }
+    let read = ready!(pin!(stream.read_buf(memory)).poll(cx))?;
+    let arrived = memory.split();
+    if unread.is_empty() {
+        *unread = arrived;
+    } else {
+        unread.unsplit(arrived);
+    }
+    Poll::Ready(Ok(read))
 }
 
 #[cfg(test)]
@@ -83,7 +116,7 @@ mod tests {
     }
 
     async fn read(connection: &mut Connection) -> usize {
-        poll_fn(|cx| connection.poll_read(cx, HEAD_ROOM)).await.unwrap()
+        poll_fn(|cx| connection.poll_read_head(cx)).await.unwrap()
     }
 
     #[test]

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
 
-use super::connection::HEAD_ROOM;
 use super::outgoing::{Outgoing, SendError};
 use super::pool::Lease;
 use super::request::{self, Length};
@@ -100,7 +99,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Exchange<B> {
 
     fn poll_head(&mut self, cx: &mut Context<'_>, lease: &mut Lease) -> Poll<Result<Head, Error>> {
         loop {
-            let read = ready!(lease.connection.poll_read(cx, HEAD_ROOM)).map_err(Error::Broken)?;
+            let read = ready!(lease.connection.poll_read_head(cx)).map_err(Error::Broken)?;
             if read == 0 {
                 return Poll::Ready(Err(Error::Broken(cut_short())));
             }

@@ -612,7 +612,6 @@ mod tests {
             let upstream = app.patient();
             let size = size_of_val(&forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()));
             assert!(size <= 1024, "{size}");
-            println!("{size}");
         });
     }
 }

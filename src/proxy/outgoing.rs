@@ -275,7 +275,7 @@ mod tests {
             drop(app);
             while !outgoing.deaf {
                 sender.send(Ok(Frame::data(Bytes::from_static(b"more")))).unwrap();
-                poll_fn(|cx| Poll::Ready(drop(outgoing.poll_send(&mut ours, cx)))).await;
+                poll_fn(|cx| Poll::Ready(outgoing.poll_send(&mut ours, cx).is_ready())).await;
             }
             assert!(!outgoing.is_sent());
             let mut answer = [0; 15];
