@@ -5,6 +5,7 @@
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use memchr::memchr;
 
 use super::lines::HeaderLines;
 
@@ -27,14 +28,27 @@ pub fn sets(line: &HeaderValue, name: &str) -> bool {
     value_of(trim(pair), name).is_some()
 }
 
+// PERF: most lines are one short run of pairs; `memchr` looks at 32 bytes at a time.
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|b| *b == b';').map(trim)
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let (pair, after) = match memchr(b';', line) {
+            Some(at) => (&line[..at], Some(&line[at + 1..])),
+            None => (line, None),
+        };
+        rest = after;
+        Some(trim(pair))
+    })
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     // A pair without `=` is a nameless cookie, never ours.
-    let equals = pair.iter().position(|b| *b == b'=')?;
-    (trim(&pair[..equals]) == name.as_bytes()).then(|| trim(&pair[equals + 1..]))
+    let (before, after) = match pair.strip_prefix(name.as_bytes()) {
+        Some([b'=', value @ ..]) => return Some(trim(value)),
+        _ => pair.split_at(memchr(b'=', pair)?),
+    };
+    (trim(before) == name.as_bytes()).then(|| trim(&after[1..]))
 }
 
 fn trim(mut bytes: &[u8]) -> &[u8] {
