@@ -53,14 +53,6 @@ impl Keyring {
         }
     }
 
-    /// A keyring whose key is forgotten with the process.
-    ///
-    /// # Errors
-    /// See [`KeyringError`].
-    pub fn ephemeral() -> Result<Self, KeyringError> {
-        Ok(Self::new(&random_bytes::<32>()?))
-    }
-
     /// The public name of the session with this id.
     #[must_use]
     pub fn handle(&self, id: &Id) -> Handle {

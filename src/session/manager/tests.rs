@@ -1,5 +1,6 @@
 //! The life of a session without HTTP around it; time is moved, not slept.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
@@ -11,7 +12,8 @@ const START: Timestamp = Timestamp(1_700_000_000_000);
 fn manager(change: impl Fn(&mut schema::Session)) -> Manager {
     let mut session = schema::Session::default();
     change(&mut session);
-    Manager::new(&session, Keyring::ephemeral().unwrap(), Arc::new(MemoryStore::new(100)))
+    let keyring = Keyring::from_config(&["k".repeat(32).into()], Path::new("/")).unwrap();
+    Manager::new(&session, keyring, Arc::new(MemoryStore::new(100)))
 }
 
 fn visit(now: Timestamp) -> Visit<'static> {
