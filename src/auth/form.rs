@@ -134,6 +134,7 @@ fn identity(account: &Account, call: &Call<'_>) -> Identity {
         since: call.now,
         proof: account.proof(),
         rendered: Default::default(),
+        vouched: Default::default(),
     }
 }
 

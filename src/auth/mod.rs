@@ -66,9 +66,15 @@ impl Auth {
         let Some(identity) = session.identity() else { return };
         // SECURITY: without a users table nobody could have signed in: fail closed. Asked on every request, because a
         // sign-in that was under way while the file changed is in no list of sessions to end.
-        let proof = self.users.as_ref().and_then(|users| users.proof(&identity.user));
-        if proof != Some(identity.proof) {
-            session.revoke();
+        let Some(users) = &self.users else { return session.revoke() };
+        let generation = users.generation();
+        // PERF: a session that was checked against this very table needs no look-up.
+        if identity.vouched.get() == generation {
+            return;
+        }
+        match users.proof(&identity.user) == Some(identity.proof) {
+            true => identity.vouched.set(generation),
+            false => session.revoke(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
@@ -146,6 +147,8 @@ fn usual_scheme<'a>(accounts: impl Iterator<Item = &'a Arc<Account>>) -> Scheme 
 #[derive(Debug)]
 pub struct Users {
     table: ArcSwap<Table>,
+    /// Counts the tables, from 1.
+    generation: AtomicU64,
     file: Option<PathBuf>,
     parse: Parser,
 }
@@ -161,7 +164,8 @@ impl Users {
             Some(file) => read(file, parse)?,
             None => form.users.clone(),
         };
-        Ok(Self { table: ArcSwap::from_pointee(Table::new(users)?), file: form.users_file.clone(), parse })
+        let table = ArcSwap::from_pointee(Table::new(users)?);
+        Ok(Self { table, generation: AtomicU64::new(1), file: form.users_file.clone(), parse })
     }
 
     /// The account of a name as somebody typed it, disabled ones too.
@@ -170,9 +174,15 @@ impl Users {
         self.table.load().accounts.get(canonical_name(typed_name).as_ref()).cloned()
     }
 
+    /// Changes whenever [`Self::proof`] may. Read it first: what is looked up after that is as new, or newer.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// The proof that sessions of this account must hold; `None` when it does not exist or is disabled.
     ///
-    /// PERF: asked on every signed-in request: one hash look-up, and no allocation for an ASCII canonical name.
+    /// PERF: one hash look-up, and no allocation for an ASCII canonical name.
     #[must_use]
     pub fn proof(&self, canonical: &str) -> Option<Proof> {
         self.table.load().proof(canonical)
@@ -186,6 +196,8 @@ impl Users {
     pub fn replace(&self, users: Vec<schema::User>) -> Result<Vec<String>, Error> {
         let next = Arc::new(Table::new(users)?);
         let previous = self.table.swap(Arc::clone(&next));
+        // SECURITY: after the swap, or a session could be checked against the old table and marked with the new number.
+        self.generation.fetch_add(1, Ordering::Release);
         let mut gone: Vec<_> = previous
             .accounts
             .keys()

@@ -297,6 +297,7 @@ mod tests {
             since: Timestamp(0),
             proof: [0; 8],
             rendered: Default::default(),
+            vouched: Default::default(),
         };
         let mut lines = HeaderLines::default();
         injector().inject(&ann, &mut lines);

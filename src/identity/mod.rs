@@ -6,6 +6,8 @@
 pub mod headers;
 mod template;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -25,10 +27,44 @@ pub struct Identity {
     pub since: Timestamp,
     /// What the sign-in rested on, for its source to compare: see `auth::users::Proof`.
     pub proof: [u8; 8],
+    /// The state of its source in which it was last found to hold.
+    #[serde(skip)]
+    pub vouched: Vouched,
     /// PERF: the headers as they were last written for an app.
     #[serde(skip)]
     pub rendered: headers::Rendered,
 }
+
+/// A number that its source makes something of; a fresh identity has 0. It takes no part in comparisons.
+#[derive(Debug, Default)]
+pub struct Vouched(AtomicU64);
+
+impl Vouched {
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Another number.
+    pub fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Vouched {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Vouched {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Vouched {}
 
 impl Identity {
     /// Whether the user is in at least one of `groups`.

@@ -171,6 +171,7 @@ mod tests {
             since: Timestamp(0),
             proof: [0; 8],
             rendered: Default::default(),
+            vouched: Default::default(),
         }
     }
 

@@ -54,6 +54,7 @@ mod tests {
             since: Timestamp(9),
             proof: [0; 8],
             rendered: Default::default(),
+            vouched: Default::default(),
         }
     }
 

@@ -73,6 +73,7 @@ mod tests {
             since: Timestamp(4),
             proof: [0; 8],
             rendered: Default::default(),
+            vouched: Default::default(),
         });
         record.data.insert("cart".into(), serde_json::json!({"a": [1, 2.5, null]}));
         assert_eq!(Record::decode(&record.encode()), Some(record));

@@ -42,6 +42,7 @@ fn ann() -> Identity {
         since: START,
         proof: [0; 8],
         rendered: Default::default(),
+        vouched: Default::default(),
     }
 }
 
