@@ -26,8 +26,8 @@
 //!
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
-//! `clock timers http config` → `identity store telemetry` → `session` → `pages routing policy auth proxy` →
-//! `reject gateway` → `pipeline` → `server admin` → `demo app cli`.
+//! `clock timers http config` → `identity store` → `session telemetry` → `pages routing policy` → `auth proxy` →
+//! `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
 
 pub mod admin;
 pub mod app;

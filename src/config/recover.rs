@@ -125,7 +125,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::super::schema::Config;
     use super::super::yaml;
@@ -241,18 +241,26 @@ mod tests {
     #[test]
     fn ten_thousand_unknown_keys_are_counted_within_a_second() {
         let text: String = (0..10_000).map(|i| format!("k{i}: 1\n")).collect();
-        let begun = Instant::now();
+        let begun = crate::config::tests::cpu_time();
         let all = problems(&text);
-        assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
+        assert!(
+            crate::config::tests::cpu_time() - begun < Duration::from_secs(1),
+            "took {:?}",
+            crate::config::tests::cpu_time() - begun
+        );
         assert_eq!((all.len(), all[50].as_str()), (51, "and at least 9950 more"));
     }
 
     #[test]
     fn ten_thousand_broken_elements_end_within_a_second() {
         let text = format!("routes: [{}]", "5, ".repeat(10_000));
-        let begun = Instant::now();
+        let begun = crate::config::tests::cpu_time();
         assert_eq!(problems(&text).last().unwrap(), "and at least 1 more");
-        assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
+        assert!(
+            crate::config::tests::cpu_time() - begun < Duration::from_secs(1),
+            "took {:?}",
+            crate::config::tests::cpu_time() - begun
+        );
     }
 
     #[test]

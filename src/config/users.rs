@@ -111,8 +111,12 @@ mod tests {
     fn seven_thousand_users_are_read_within_a_second() {
         let text: String =
             (0..7_000).map(|i| format!("- {{ name: u{i}, password: '{HASH}', groups: [a] }}\n")).collect();
-        let begun = std::time::Instant::now();
+        let begun = crate::config::tests::cpu_time();
         assert_eq!(parse_users(&text, "u.yaml").unwrap().len(), 7_000);
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "took {:?}", begun.elapsed());
+        assert!(
+            crate::config::tests::cpu_time() - begun < std::time::Duration::from_secs(1),
+            "took {:?}",
+            crate::config::tests::cpu_time() - begun
+        );
     }
 }
