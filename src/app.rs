@@ -188,8 +188,11 @@ impl Part {
             let socket_side = server::Worker { limits, timers: timers.clone(), connections, shutdown };
             let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access };
             let worker = Rc::new(worker);
-            let handler = move |peer, request| pipeline::handle(Rc::clone(&worker), peer, request);
-            if let Err(error) = server::run(self.listeners, socket_side, handler).await {
+            let connect = move |peer| {
+                let connection = Rc::new(pipeline::Connection::new(Rc::clone(&worker), peer));
+                move |request| pipeline::handle(Rc::clone(&connection), request)
+            };
+            if let Err(error) = server::run(self.listeners, socket_side, connect).await {
                 tracing::error!(%error, "a worker could not take its sockets");
             }
         });

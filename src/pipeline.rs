@@ -25,7 +25,7 @@ use crate::http::{cookies, headers, respond};
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
-use crate::session::{Committed, Session, Visit};
+use crate::session::{Committed, Recall, Session, Visit};
 use crate::telemetry::access::{AccessLog, Record};
 use crate::timers::Timers;
 
@@ -46,16 +46,32 @@ pub struct Worker {
     pub access: AccessLog,
 }
 
+/// What all requests of one client connection share.
+pub struct Connection {
+    worker: Rc<Worker>,
+    peer: Peer,
+    recall: Recall,
+}
+
+impl Connection {
+    /// A connection that has asked for nothing yet.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>, peer: Peer) -> Self {
+        Self { worker, peer, recall: Recall::default() }
+    }
+}
+
 /// Answers one request.
-pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
+    let Connection { worker, peer, recall } = &*connection;
     let gateway = &*worker.gateway;
     let now = worker.clock.now();
     let (mut parts, incoming) = request.into_parts();
     let mut record = worker.access.begin(now, &parts.method, settle::host_for_log(&parts), parts.uri.path());
     let reader = settle::reader(&parts.headers);
-    let response = match settle::settle(gateway, &peer, &mut parts, &incoming, now) {
+    let response = match settle::settle(gateway, peer, &mut parts, &incoming, now) {
         Ok(settled) => {
-            let exchange = Exchange { worker: &worker, gateway, peer: &peer, settled, reader };
+            let exchange = Exchange { worker, gateway, peer, recall, settled, reader };
             exchange.answer(parts, incoming, record.as_deref_mut()).await
         }
         Err(reject) => refuse(gateway, &reject, reader, None),
@@ -69,6 +85,7 @@ struct Exchange<'a> {
     worker: &'a Worker,
     gateway: &'a Gateway,
     peer: &'a Peer,
+    recall: &'a Recall,
     settled: Settled,
     reader: Reader,
 }
@@ -83,7 +100,7 @@ impl Exchange<'_> {
         if self.peer.redirect_to_https {
             return self.redirect_to_https(&parts).unwrap_or_else(|reject| self.refuse(&reject));
         }
-        let mut session = match self.gateway.sessions.open(&parts.headers, self.settled.now).await {
+        let mut session = match self.gateway.sessions.open(&parts.headers, self.recall, self.settled.now).await {
             Ok(session) => session,
             Err(error) => return self.refuse(&error.into()),
         };

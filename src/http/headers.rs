@@ -1,7 +1,7 @@
 //! Hop-by-hop fields and the folding of names: what every proxy must take out of a message.
 
 use http::HeaderMap;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderName, HeaderValue};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), beyond those `Connection` nominates.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -80,9 +80,13 @@ pub fn is_folded(name: &str) -> bool {
 /// Adds `Cookie` to `Vary` unless it is there already, or `*` is.
 pub fn add_vary_cookie(headers: &mut HeaderMap) {
     let covers = |item: &[u8]| item.eq_ignore_ascii_case(b"cookie") || item == b"*";
-    let items = |line: &http::HeaderValue| line.as_bytes().split(|b| *b == b',').any(|item| covers(item.trim_ascii()));
-    if !headers.get_all(header::VARY).iter().any(items) {
-        headers.append(header::VARY, http::HeaderValue::from_static("Cookie"));
+    let items = |line: &HeaderValue| line.as_bytes().split(|b| *b == b',').any(|item| covers(item.trim_ascii()));
+    let cookie = HeaderValue::from_static("Cookie");
+    // PERF: through the entry the name is looked up once.
+    match headers.entry(header::VARY) {
+        Entry::Vacant(vary) => drop(vary.insert(cookie)),
+        Entry::Occupied(vary) if vary.iter().any(items) => {}
+        Entry::Occupied(mut vary) => vary.append(cookie),
     }
 }
 

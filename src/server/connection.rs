@@ -65,16 +65,17 @@ impl Connection {
 }
 
 /// Serves `stream`, which came through `door` from `socket_address`.
-pub(super) async fn serve<S, H, F, B>(
+pub(super) async fn serve<S, C, H, F, B>(
     mut stream: S,
     socket_address: SocketAddr,
     door: Rc<Door>,
     shared: Rc<Shared>,
     permit: Permit,
-    handler: H,
+    connect: C,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Rc<Peer>, Request<Incoming>) -> F + 'static,
+    C: Fn(Peer) -> H + 'static,
+    H: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -84,7 +85,7 @@ pub(super) async fn serve<S, H, F, B>(
     peer.redirect_to_https = door.redirect_to_https;
     let connection = Connection { client: address, state: Arc::default(), shared };
     let Some(tls) = &door.tls else {
-        return http1::serve(stream, Rc::new(peer), connection, permit, handler).await;
+        return http1::serve(stream, connection, permit, connect(peer)).await;
     };
     let Some(stream) = handshake(tls.acceptor(), stream, &connection).await else { return };
     let (_, session) = stream.get_ref();
@@ -92,9 +93,9 @@ pub(super) async fn serve<S, H, F, B>(
     peer.tls = true;
     peer.server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
     if h2 {
-        http2::serve(stream, Rc::new(peer), connection, permit, handler).await;
+        http2::serve(stream, connection, permit, connect(peer)).await;
     } else {
-        http1::serve(stream, Rc::new(peer), connection, permit, handler).await;
+        http1::serve(stream, connection, permit, connect(peer)).await;
     }
 }
 

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,17 +26,16 @@ use super::guard::Guard;
 use super::io::GuardedIo;
 use super::limit::Permit;
 use super::state::OpenRequest;
-use crate::http::peer::Peer;
 use crate::timers::Timers;
 
 /// Answers up to this size leave the upstream free early; larger ones go at the client's pace.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves `stream` until it ends or is upgraded.
-pub(super) async fn serve<S, H, F, B>(stream: S, peer: Rc<Peer>, connection: Connection, permit: Permit, handler: H)
+pub(super) async fn serve<S, H, F, B>(stream: S, connection: Connection, permit: Permit, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Rc<Peer>, Request<Incoming>) -> F + 'static,
+    H: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -52,7 +50,7 @@ where
         // hyper's promise of the raw stream; an HTTP/1.0 upgrade gets none.
         let promise = if asks { request.extensions().get::<OnUpgrade>().cloned() } else { None };
         let (state, timers) = (Arc::clone(&state), timers.clone());
-        let answer = handler(Rc::clone(&peer), request);
+        let answer = handler(request);
         async move {
             let mut response = answer.await;
             if asks && response.status() != StatusCode::SWITCHING_PROTOCOLS {

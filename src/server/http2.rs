@@ -28,15 +28,14 @@ use super::connection::{Connection, drive};
 use super::io::GuardedIo;
 use super::limit::Permit;
 use super::state::OpenRequest;
-use crate::http::peer::Peer;
 use crate::timers::Deadline;
 use crate::timers::Timers;
 
 /// Serves `stream` until it ends.
-pub(super) async fn serve<S, H, F, B>(stream: S, peer: Rc<Peer>, connection: Connection, permit: Permit, handler: H)
+pub(super) async fn serve<S, H, F, B>(stream: S, connection: Connection, permit: Permit, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Rc<Peer>, Request<Incoming>) -> F + 'static,
+    H: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -48,7 +47,7 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let open = OpenRequest::begin(&state);
         let progress = streams.begin();
-        let answer = handler(Rc::clone(&peer), request);
+        let answer = handler(request);
         async move {
             let response = answer.await;
             Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, open, Some(progress))))

@@ -1,8 +1,8 @@
 //! The client's side of the data path: sockets, TLS, request framing, time limits, drain.
 //!
-//! `app` binds ([`listener`]) and runs one [`worker`] per thread with a handler, a closure from a peer
-//! and a request to a response; nothing here knows what the handler does. `guard` reads the bytes
-//! before hyper, `io` joins both, `deadlines` ends those who take too long.
+//! `app` binds ([`listener`]) and runs one [`worker`] per thread with a closure that makes, from a peer, the
+//! handler of one connection, a closure from a request to a response; nothing here knows what it does. `guard`
+//! reads the bytes before hyper, `io` joins both, `deadlines` ends those who take too long.
 
 mod answer;
 mod connection;

@@ -40,14 +40,16 @@ pub struct Worker {
 /// How long accepting rests when the system has no more file descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Serves `listeners` with `handler`; returns when told to stop and every connection has ended, upgraded
-/// ones too, or `drain_timeout` has passed. What is still open then is cut.
+/// Serves `listeners` with the handlers that `connect` makes, one for each connection; returns when told to
+/// stop and every connection has ended, upgraded ones too, or `drain_timeout` has passed. What is still open
+/// then is cut.
 ///
 /// # Errors
 /// When a socket cannot be handed to this runtime.
-pub async fn run<H, F, B>(listeners: Vec<WorkerListener>, worker: Worker, handler: H) -> io::Result<()>
+pub async fn run<C, H, F, B>(listeners: Vec<WorkerListener>, worker: Worker, connect: C) -> io::Result<()>
 where
-    H: Fn(Rc<Peer>, Request<Incoming>) -> F + Clone + 'static,
+    C: Fn(Peer) -> H + Clone + 'static,
+    H: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -62,7 +64,7 @@ where
     let mut accepting = JoinSet::new();
     for listener in listeners {
         let acceptor = Acceptor::new(listener, worker.clone(), Rc::clone(&shared))?;
-        accepting.spawn_local(acceptor.run(handler.clone()));
+        accepting.spawn_local(acceptor.run(connect.clone()));
     }
     worker.shutdown.clone().wait().await;
     shared.drain.begin();
@@ -86,9 +88,10 @@ impl Acceptor {
         Ok(Self { socket, door, worker, shared, tasks: JoinSet::new(), complained: None })
     }
 
-    async fn run<H, F, B>(mut self, handler: H)
+    async fn run<C, H, F, B>(mut self, connect: C)
     where
-        H: Fn(Rc<Peer>, Request<Incoming>) -> F + Clone + 'static,
+        C: Fn(Peer) -> H + Clone + 'static,
+        H: Fn(Request<Incoming>) -> F + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -100,7 +103,7 @@ impl Acceptor {
                 () = shutdown.wait() => break,
                 Some(ended) = self.tasks.join_next() => report(ended),
                 accepted = self.socket.accept() => match accepted {
-                    Ok(accepted) => self.admit(accepted, handler.clone()),
+                    Ok(accepted) => self.admit(accepted, connect.clone()),
                     Err(error) => self.back_off(&error).await,
                 },
             }
@@ -111,9 +114,10 @@ impl Acceptor {
         drain(tasks, &worker).await;
     }
 
-    fn admit<H, F, B>(&mut self, accepted: Accepted, handler: H)
+    fn admit<C, H, F, B>(&mut self, accepted: Accepted, connect: C)
     where
-        H: Fn(Rc<Peer>, Request<Incoming>) -> F + 'static,
+        C: Fn(Peer) -> H + 'static,
+        H: Fn(Request<Incoming>) -> F + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -122,12 +126,13 @@ impl Acceptor {
             let limit = self.worker.limits.max_connections;
             return self.complain(|| tracing::warn!(limit, "connection refused: `limits.max_connections` are open"));
         };
-        self.spawn(accepted, permit, handler);
+        self.spawn(accepted, permit, connect);
     }
 
-    fn spawn<H, F, B>(&mut self, accepted: Accepted, permit: Permit, handler: H)
+    fn spawn<C, H, F, B>(&mut self, accepted: Accepted, permit: Permit, connect: C)
     where
-        H: Fn(Rc<Peer>, Request<Incoming>) -> F + 'static,
+        C: Fn(Peer) -> H + 'static,
+        H: Fn(Request<Incoming>) -> F + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -138,11 +143,11 @@ impl Acceptor {
                 // Failing means that the client is gone already; the first read will tell.
                 let _ = stream.set_nodelay(true);
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-                self.tasks.spawn_local(connection::serve(stream, address, door, shared, permit, handler));
+                self.tasks.spawn_local(connection::serve(stream, address, door, shared, permit, connect));
             }
             Accepted::Unix(stream) => {
                 let address = Peer::unix().address();
-                self.tasks.spawn_local(connection::serve(stream, address, door, shared, permit, handler));
+                self.tasks.spawn_local(connection::serve(stream, address, door, shared, permit, connect));
             }
         }
     }

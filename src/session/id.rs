@@ -49,7 +49,15 @@ impl Id {
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let id: [u8; LENGTH] = value.try_into().ok()?;
-        id.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()).then_some(Self(id))
+        // PERF: no early end, so that the compiler looks at 16 characters at a time and no branch is mispredicted.
+        id.iter().fold(true, |good, b| good & (b.is_ascii_lowercase() | b.is_ascii_digit())).then_some(Self(id))
+    }
+
+    /// Whether a cookie value is this id, found out in the same time wherever they differ.
+    #[must_use]
+    pub fn is(&self, value: &[u8]) -> bool {
+        <&[u8; LENGTH]>::try_from(value)
+            .is_ok_and(|value| self.0.iter().zip(value).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0)
     }
 
     /// The store's name for the session.

@@ -13,6 +13,7 @@ use super::cookie::SessionCookie;
 use super::expiry::{Expired, Policy, Times};
 use super::id::{Id, NoRandomness};
 use super::keyring::Keyring;
+use super::recall::Recall;
 use super::record::Record;
 use super::session::{Found, Session};
 use crate::clock::Timestamp;
@@ -121,12 +122,12 @@ impl Manager {
     ///
     /// # Errors
     /// When the store is unreachable; an unknown, expired or malformed id is no error but no session.
-    pub async fn open(&self, headers: &HeaderMap, now: Timestamp) -> Result<Session, Error> {
+    pub async fn open(&self, headers: &HeaderMap, recall: &Recall, now: Timestamp) -> Result<Session, Error> {
         let mut session = Session { activity: true, ..Session::default() };
         for value in cookies::values(headers, self.cookie.name()).take(MOST_COOKIES) {
             // SECURITY: a malformed id costs no look-up, and an unknown one is never adopted.
-            let Some(id) = Id::parse(value) else { continue };
-            match (self.load(&id, now).await?, &session.found) {
+            let Some(key) = recall.key(value) else { continue };
+            match (self.load(key, now).await?, &session.found) {
                 (Some(found), Some(other)) if found.key != other.key => session.contradictory = true,
                 (Some(found), _) => session.found = Some(found),
                 (None, _) => {}
@@ -196,8 +197,7 @@ impl Manager {
         Ok(self.store.ping().await?)
     }
 
-    async fn load(&self, id: &Id, now: Timestamp) -> Result<Option<Found>, Error> {
-        let key = id.key();
+    async fn load(&self, key: store::Key, now: Timestamp) -> Result<Option<Found>, Error> {
         let Some(entry) = self.store.load(key).await? else { return Ok(None) };
         let Some(Some(record)) = entry.decoded(Record::decode) else {
             tracing::warn!(event = "undecodable", handle = %entry.meta.handle, "a stored session cannot be read");

@@ -10,6 +10,7 @@ mod expiry;
 mod id;
 mod keyring;
 mod manager;
+mod recall;
 mod record;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
@@ -18,4 +19,5 @@ pub use changes::Change;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{Committed, Error, Manager, Visit};
+pub use recall::Recall;
 pub use session::Session;

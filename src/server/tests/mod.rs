@@ -85,7 +85,10 @@ fn start(listener: Listener, limits: Limits, timers: Timers) -> Server {
     let app = Rc::new(App::default());
     let handler = {
         let app = app.clone();
-        move |peer: Rc<Peer>, request| answer(app.clone(), peer, request)
+        move |peer: Peer| {
+            let (app, peer) = (app.clone(), Rc::new(peer));
+            move |request| answer(app.clone(), Rc::clone(&peer), request)
+        }
     };
     let worker = tokio::task::spawn_local(run(bound.into_workers(), worker, handler));
     Server { address, shutdown, worker, connections, app }

@@ -47,13 +47,13 @@ fn ann() -> Identity {
 }
 
 async fn signed_in(manager: &Manager) -> String {
-    let mut session = manager.open(&jar(&[]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[]), &Recall::default(), START).await.unwrap();
     session.sign_in(ann());
     id_in(&manager.commit(session, visit(START)).await.unwrap())
 }
 
 async fn user_of(manager: &Manager, id: &str, now: Timestamp) -> Option<String> {
-    let session = manager.open(&jar(&[id]), now).await.unwrap();
+    let session = manager.open(&jar(&[id]), &Recall::default(), now).await.unwrap();
     let user = session.identity().map(|identity| identity.user.to_string());
     manager.commit(session, visit(now)).await.unwrap();
     user
@@ -66,7 +66,7 @@ fn hours(n: u64) -> Timestamp {
 #[tokio::test]
 async fn a_request_that_keeps_nothing_mints_no_session() {
     let manager = manager(|_| {});
-    let session = manager.open(&jar(&[&"z".repeat(32)]), START).await.unwrap();
+    let session = manager.open(&jar(&[&"z".repeat(32)]), &Recall::default(), START).await.unwrap();
     let committed = manager.commit(session, visit(START)).await.unwrap();
     assert!(committed.set_cookie.is_none());
     assert_eq!(manager.store.sweep(Timestamp(u64::MAX), 10).await.unwrap(), 0);
@@ -75,7 +75,7 @@ async fn a_request_that_keeps_nothing_mints_no_session() {
 #[tokio::test]
 async fn create_always_mints_one_at_the_first_request() {
     let manager = manager(|session| session.create = schema::Create::Always);
-    let session = manager.open(&jar(&[]), START).await.unwrap();
+    let session = manager.open(&jar(&[]), &Recall::default(), START).await.unwrap();
     assert_eq!(id_in(&manager.commit(session, visit(START)).await.unwrap()).len(), 32);
 }
 
@@ -83,7 +83,7 @@ async fn create_always_mints_one_at_the_first_request() {
 async fn an_id_we_did_not_issue_is_never_adopted() {
     let manager = manager(|_| {});
     let planted = "p".repeat(32);
-    let mut session = manager.open(&jar(&[&planted]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[&planted]), &Recall::default(), START).await.unwrap();
     session.sign_in(ann());
     let id = id_in(&manager.commit(session, visit(START)).await.unwrap());
     assert_ne!(id, planted);
@@ -93,11 +93,11 @@ async fn an_id_we_did_not_issue_is_never_adopted() {
 #[tokio::test]
 async fn sign_in_gives_a_new_id_and_the_old_one_is_nobody() {
     let manager = manager(|_| {});
-    let mut session = manager.open(&jar(&[]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[]), &Recall::default(), START).await.unwrap();
     session.csrf_or_begin(START).unwrap();
     let before = id_in(&manager.commit(session, visit(START)).await.unwrap());
 
-    let mut session = manager.open(&jar(&[&before]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[&before]), &Recall::default(), START).await.unwrap();
     session.sign_in(ann());
     let after = id_in(&manager.commit(session, visit(START)).await.unwrap());
 
@@ -110,7 +110,7 @@ async fn sign_in_gives_a_new_id_and_the_old_one_is_nobody() {
 async fn an_ended_session_is_dead_for_every_holder_of_the_id() {
     let manager = manager(|_| {});
     let id = signed_in(&manager).await;
-    let mut session = manager.open(&jar(&[&id]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[&id]), &Recall::default(), START).await.unwrap();
     session.end();
     let committed = manager.commit(session, visit(START)).await.unwrap();
     assert!(committed.set_cookie.unwrap().to_str().unwrap().contains("Max-Age=0"));
@@ -136,7 +136,7 @@ async fn idle_sessions_end_and_used_ones_live_until_the_absolute_timeout() {
 async fn a_request_that_is_no_activity_does_not_keep_the_session_alive() {
     let manager = manager(|session| session.idle_timeout = Some(schema::Duration::seconds(2 * 3600)));
     let id = signed_in(&manager).await;
-    let mut session = manager.open(&jar(&[&id]), hours(1)).await.unwrap();
+    let mut session = manager.open(&jar(&[&id]), &Recall::default(), hours(1)).await.unwrap();
     session.not_an_activity();
     manager.commit(session, visit(hours(1))).await.unwrap();
     assert_eq!(user_of(&manager, &id, hours(2)).await, None);
@@ -148,7 +148,7 @@ async fn of_several_cookies_the_one_valid_is_used_in_every_order() {
     let id = signed_in(&manager).await;
     let unknown = "u".repeat(32);
     for cookies in [[&id, &unknown, "x"], [&unknown, "x", &id], ["x", &id, &unknown], [&id, &id, &unknown]] {
-        let session = manager.open(&jar(&cookies), START).await.unwrap();
+        let session = manager.open(&jar(&cookies), &Recall::default(), START).await.unwrap();
         assert!(session.identity().is_some());
     }
 }
@@ -158,7 +158,7 @@ async fn of_several_valid_cookies_none_is_used_and_all_are_cleared() {
     let manager = manager(|_| {});
     let (one, two) = (signed_in(&manager).await, signed_in(&manager).await);
     for cookies in [[&*one, &two], [&two, &one]] {
-        let session = manager.open(&jar(&cookies), START).await.unwrap();
+        let session = manager.open(&jar(&cookies), &Recall::default(), START).await.unwrap();
         assert!(session.identity().is_none());
         let committed = manager.commit(session, visit(START)).await.unwrap();
         assert!(committed.clear_cookies && committed.set_cookie.is_some());
@@ -169,7 +169,7 @@ async fn of_several_valid_cookies_none_is_used_and_all_are_cleared() {
 async fn revoking_a_user_ends_all_their_sessions_and_nobody_elses() {
     let manager = manager(|_| {});
     let ids = [signed_in(&manager).await, signed_in(&manager).await];
-    let mut session = manager.open(&jar(&[]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[]), &Recall::default(), START).await.unwrap();
     session.sign_in(Identity { user: "bob".into(), ..ann() });
     let bob = id_in(&manager.commit(session, visit(START)).await.unwrap());
 
@@ -183,12 +183,12 @@ async fn revoking_a_user_ends_all_their_sessions_and_nobody_elses() {
 #[tokio::test]
 async fn the_form_secret_changes_at_sign_in() {
     let manager = manager(|_| {});
-    let mut session = manager.open(&jar(&[]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[]), &Recall::default(), START).await.unwrap();
     let before = session.csrf_or_begin(START).unwrap();
     let id = id_in(&manager.commit(session, visit(START)).await.unwrap());
-    let mut session = manager.open(&jar(&[&id]), START).await.unwrap();
+    let mut session = manager.open(&jar(&[&id]), &Recall::default(), START).await.unwrap();
     assert_eq!(session.csrf(), Some(&before));
     session.sign_in(ann());
     let id = id_in(&manager.commit(session, visit(START)).await.unwrap());
-    assert_ne!(manager.open(&jar(&[&id]), START).await.unwrap().csrf(), Some(&before));
+    assert_ne!(manager.open(&jar(&[&id]), &Recall::default(), START).await.unwrap().csrf(), Some(&before));
 }
