@@ -62,16 +62,11 @@ impl Policy {
     /// # Errors
     /// [`Expired`] when nothing is.
     pub fn judge(&self, times: Times, now: Timestamp) -> Result<Remaining, Expired> {
-        let absolute = self.absolute.checked_sub(now.since(times.since)).filter(|left| !left.is_zero());
-        let absolute = absolute.ok_or(Expired::Absolute)?;
-        let idle = match self.idle {
-            None => None,
-            Some(limit) => {
-                let left = limit.checked_sub(now.since(times.last_seen)).filter(|left| !left.is_zero());
-                Some(left.ok_or(Expired::Idle)?)
-            }
-        };
-        Ok(Remaining { idle, absolute })
+        let left = |limit: Duration, from: Timestamp| limit.checked_sub(now.since(from)).filter(|left| !left.is_zero());
+        Ok(Remaining {
+            absolute: left(self.absolute, times.since).ok_or(Expired::Absolute)?,
+            idle: self.idle.map(|limit| left(limit, times.last_seen).ok_or(Expired::Idle)).transpose()?,
+        })
     }
 
     /// The moment after which a sweep may delete the session unread.

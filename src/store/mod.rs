@@ -11,6 +11,7 @@ pub(crate) mod conformance;
 mod entry;
 mod memory;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub enum Error {
     Full,
     /// The store does not answer.
     #[error("the session store is unreachable: {0}")]
-    Unreachable(String),
+    Unreachable(Cow<'static, str>),
 }
 
 /// What became of an update.
@@ -85,7 +86,7 @@ impl<T: Unpin> Future for Reply<'_, T> {
         match &mut *self {
             Self::Now(answer) => {
                 // Polled again after it was ready: a caller's mistake, answered rather than panicked about.
-                let again = Err(Error::Unreachable("asked twice for one answer".into()));
+                let again = Err(Error::Unreachable(Cow::Borrowed("asked twice for one answer")));
                 Poll::Ready(std::mem::replace(answer, again))
             }
             Self::Later(future) => future.as_mut().poll(cx),
