@@ -99,7 +99,12 @@ impl Gateway {
             protected: Protected::new(routes.iter().map(|route| &route.identity)),
             routes,
             trusted_proxies: TrustedProxies::from_config(&config.trusted_proxies),
-            sessions: Manager::new(&config.session, keyring, store(&config.store)),
+            sessions: Manager::new(
+                &config.session,
+                config.limits.unknown_ids_per_minute,
+                keyring,
+                store(&config.store),
+            ),
             auth: Auth::from_config(&config.login, hosts())?,
             pages: Pages::from_config(&config.login, hosts())?,
             prefix: config.prefix.clone(),

@@ -295,6 +295,7 @@ mod tests {
             email: None,
             groups: vec![],
             since: Timestamp(0),
+            source: Default::default(),
             proof: [0; 8],
             rendered: Default::default(),
             vouched: Default::default(),

@@ -4,9 +4,13 @@
 //! [`Manager::commit`]s them before the response head leaves. Ids live in cookies only; everything else
 //! names a session by its handle. The store is asked by the manager alone.
 
+mod alias;
 mod changes;
 mod cookie;
+mod data;
+mod events;
 mod expiry;
+mod guesses;
 mod id;
 mod keyring;
 mod manager;
@@ -15,7 +19,7 @@ mod record;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 
-pub use changes::Change;
+pub use changes::{Change, Expiry, Step};
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{Committed, Error, Manager, Visit};

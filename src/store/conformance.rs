@@ -30,15 +30,15 @@ pub(crate) fn entry(user: Option<&str>) -> Entry {
         handle: Handle([7; 8]),
         user: user.map(Into::into),
         created: Timestamp(0),
-        deadline: Timestamp(1000),
         address: None,
         agent: None,
+        alias: false,
     };
-    Entry::new(meta, b"first".as_slice().into(), Timestamp(0))
+    Entry::new(meta, b"first".as_slice().into(), Timestamp(0), Timestamp(1000))
 }
 
 fn with_bytes(user: Option<&str>, bytes: &[u8]) -> Entry {
-    Entry::new(entry(user).meta, bytes.into(), Timestamp(0))
+    Entry::new(entry(user).meta, bytes.into(), Timestamp(0), Timestamp(1000))
 }
 
 async fn create_inserts_only_if_absent(store: impl Store) {
@@ -49,7 +49,7 @@ async fn create_inserts_only_if_absent(store: impl Store) {
 
 async fn absent_is_an_answer_not_an_error(store: impl Store) {
     assert!(store.load(key(1)).await.unwrap().is_none());
-    assert!(!store.delete(key(1)).await.unwrap());
+    assert!(store.delete(key(1)).await.unwrap().is_none());
     store.touch(key(1), Timestamp(5), Timestamp(5)).await.unwrap();
     assert!(store.load(key(1)).await.unwrap().is_none());
 }
@@ -66,7 +66,7 @@ async fn update_needs_the_version_that_was_read(store: impl Store) {
 async fn update_never_inserts(store: impl Store) {
     store.create(key(1), entry(Some("ann"))).await.unwrap();
     let seen = store.load(key(1)).await.unwrap().unwrap().version();
-    assert!(store.delete(key(1)).await.unwrap());
+    assert!(store.delete(key(1)).await.unwrap().is_some());
     assert_eq!(store.update(key(1), seen, entry(Some("ann"))).await.unwrap(), Updated::Absent);
     assert!(store.load(key(1)).await.unwrap().is_none());
     assert!(store.list_by_user("ann").await.unwrap().is_empty());
@@ -99,8 +99,8 @@ async fn sweep_is_bounded_and_takes_the_expired_only(store: impl Store) {
         store.create(key(n), entry(Some("ann"))).await.unwrap();
     }
     store.touch(key(3), Timestamp(10), Timestamp(5000)).await.unwrap();
-    assert_eq!(store.sweep(Timestamp(999), 100).await.unwrap(), 0);
-    assert_eq!(store.sweep(Timestamp(1000), 4).await.unwrap(), 4);
-    assert_eq!(store.sweep(Timestamp(1000), 100).await.unwrap(), 5);
+    assert_eq!(store.sweep(Timestamp(999), 100).await.unwrap().len(), 0);
+    assert_eq!(store.sweep(Timestamp(1000), 4).await.unwrap().len(), 4);
+    assert_eq!(store.sweep(Timestamp(1000), 100).await.unwrap().len(), 5);
     assert_eq!(store.list_by_user("ann").await.unwrap().len(), 1);
 }

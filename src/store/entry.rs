@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::clock::Timestamp;
 
@@ -37,12 +37,12 @@ pub struct Meta {
     pub user: Option<Box<str>>,
     /// When the session began.
     pub created: Timestamp,
-    /// When it must have ended at the latest, as far as is known now: for sweeps only.
-    pub deadline: Timestamp,
     /// Where it was created or signed in from.
     pub address: Option<IpAddr>,
     /// `User-Agent` at that moment, cut to 200 bytes.
-    pub agent: Option<Box<str>>,
+    pub agent: Option<Arc<str>>,
+    /// No session: leads from a replaced id to its successor.
+    pub alias: bool,
 }
 
 /// One session as a store keeps it.
@@ -61,8 +61,8 @@ pub struct Entry {
 impl Entry {
     /// The first version of a session.
     #[must_use]
-    pub fn new(meta: Meta, bytes: Box<[u8]>, last_seen: Timestamp) -> Self {
-        let deadline = AtomicU64::new(meta.deadline.0);
+    pub fn new(meta: Meta, bytes: Box<[u8]>, last_seen: Timestamp, deadline: Timestamp) -> Self {
+        let deadline = AtomicU64::new(deadline.0);
         Self { meta, bytes, version: 1, last_seen: AtomicU64::new(last_seen.0), deadline, memo: OnceLock::new() }
     }
 

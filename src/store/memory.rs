@@ -125,10 +125,10 @@ impl MemoryStore {
         Updated::Done
     }
 
-    fn remove(&self, key: Key) -> bool {
-        let Some((_, entry)) = self.sessions.remove(&key) else { return false };
+    fn remove(&self, key: Key) -> Option<Arc<Entry>> {
+        let (_, entry) = self.sessions.remove(&key)?;
         self.unindex(entry.meta.user.as_deref(), key);
-        true
+        Some(entry)
     }
 
     fn unindex(&self, user: Option<&str>, key: Key) {
@@ -146,7 +146,7 @@ impl MemoryStore {
     }
 
     /// Collects first and deletes after: a reader waits for the look at one shard, never for the whole.
-    fn sweep_expired(&self, now: Timestamp, limit: usize) -> usize {
+    fn sweep_expired(&self, now: Timestamp, limit: usize) -> Vec<Arc<Entry>> {
         let expired: Vec<Key> = self
             .sessions
             .iter()
@@ -154,7 +154,7 @@ impl MemoryStore {
             .take(limit)
             .map(|entry| *entry.key())
             .collect();
-        expired.into_iter().filter(|key| self.remove(*key)).count()
+        expired.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 }
 
@@ -178,7 +178,7 @@ impl Store for MemoryStore {
         ().into()
     }
 
-    fn delete(&self, key: Key) -> Reply<'_, bool> {
+    fn delete(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
         self.remove(key).into()
     }
 
@@ -186,7 +186,7 @@ impl Store for MemoryStore {
         self.of_user(user).into()
     }
 
-    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, usize> {
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>> {
         self.sweep_expired(now, limit).into()
     }
 

@@ -14,7 +14,7 @@ mod values;
 pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls, Workers};
 pub use login::{Form, Login, Regulation, User};
 pub use route::{Access, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, Route, Upstream};
-pub use session::{Cookie, Create, SameSite, Secure, Session, Store, StoreType};
+pub use session::{Cookie, Create, OnLimit, SameSite, Secure, Session, Store, StoreType};
 pub use values::{Duration, Size};
 
 use std::path::PathBuf;

@@ -20,6 +20,20 @@ pub struct Session {
     pub absolute_timeout: Duration,
     /// How often "last seen" is written.
     pub touch_interval: Duration,
+    /// r
+    pub remember_me: Option<Duration>,
+    /// r
+    pub rotate_every: Option<Duration>,
+    /// r
+    pub rotation_grace: Duration,
+    /// r
+    pub save_every_request: bool,
+    /// r
+    pub max_per_user: Option<u32>,
+    /// r
+    pub on_limit: OnLimit,
+    /// r
+    pub max_data_size: super::Size,
     /// When a session begins.
     pub create: Create,
     /// Secrets for what the gateway signs, 32 characters or more each: the first signs, all verify.
@@ -36,6 +50,13 @@ impl Default for Session {
             idle_timeout: Some(Duration::days(1)),
             absolute_timeout: Duration::days(14),
             touch_interval: Duration::seconds(60),
+            remember_me: None,
+            rotate_every: Some(Duration::minutes(60)),
+            rotation_grace: Duration::seconds(30),
+            save_every_request: false,
+            max_per_user: None,
+            on_limit: OnLimit::EvictOldest,
+            max_data_size: super::Size::kib(64),
             create: Create::Lazy,
             keys: Vec::new(),
             keys_file: None,
@@ -49,6 +70,8 @@ impl Default for Session {
 pub struct Cookie {
     /// Its name; `__Host-` and `__Secure-` prefixes are checked against the other attributes.
     pub name: String,
+    /// r
+    pub previous_names: Vec<String>,
     /// `Domain`; null = this host only.
     pub domain: Option<String>,
     /// `Path`.
@@ -69,6 +92,7 @@ impl Default for Cookie {
     fn default() -> Self {
         Self {
             name: "sessionid".into(),
+            previous_names: Vec::new(),
             domain: None,
             path: "/".into(),
             secure: Secure::Always,
@@ -99,6 +123,16 @@ pub enum SameSite {
     Strict,
     Lax,
     None,
+}
+
+/// r
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLimit {
+    /// r
+    EvictOldest,
+    /// r
+    Deny,
 }
 
 /// When a session begins.
