@@ -277,7 +277,8 @@ impl Manager {
             let id = Id::generate()?;
             let meta = self.envelope(&id, record, visit);
             let (handle, user) = (meta.handle, meta.user.clone());
-            if self.store.create(id.key(), Entry::new(meta, record.encode(), visit.now)).await? {
+            let deadline = self.policy.deadline(Times { since: record.since, last_seen: visit.now });
+            if self.store.create(id.key(), Entry::new(meta, record.encode(), visit.now, deadline)).await? {
                 let event = if user.is_some() { "signed_in" } else { "created" };
                 tracing::info!(event, user = user.as_deref(), address = %visit.address, %handle, "session {event}");
                 return Ok(id);
@@ -291,10 +292,10 @@ impl Manager {
             handle: self.keyring.handle(id),
             user: record.identity.as_ref().map(|identity| identity.user.clone()),
             created: visit.now,
-            deadline: self.policy.deadline(Times { since: record.since, last_seen: visit.now }),
             address: Some(visit.address),
             // `to_str` gave visible ASCII, so any byte is a boundary.
             agent: agent.map(|agent| agent[..agent.len().min(LONGEST_AGENT)].into()),
+            alias: false,
         }
     }
 }
