@@ -186,93 +186,9 @@ impl Manager {
         Ok(self.store.ping().await?)
     }
 
-    async fn load(&self, key: store::Key, now: Timestamp) -> Result<Option<Found>, Error> {
-        let Some(entry) = self.store.load(key).await? else { return Ok(None) };
-        let Some(Some(record)) = entry.decoded(Record::decode) else {
-            tracing::warn!(event = "undecodable", handle = %entry.meta.handle, "a stored session cannot be read");
-            return Ok(None);
-        };
-        let times = Times { since: record.since, last_seen: entry.last_seen() };
-        match self.policy.judge(times, now) {
-            Ok(remaining) => Ok(Some(Found { key, entry, remaining })),
-            Err(reason) => {
-                self.expire(key, &entry, reason).await;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Deletes what has expired, so that no later clock can revive it.
-    async fn expire(&self, key: store::Key, entry: &Entry, reason: Expired) {
-        let user = entry.meta.user.as_deref();
-        tracing::info!(event = "expired", ?reason, user, handle = %entry.meta.handle, "session expired");
-        if let Err(error) = self.store.delete(key).await {
-            tracing::warn!(%error, "an expired session could not be deleted");
-        }
-    }
-
-    async fn touch(&self, session: &Session, now: Timestamp) {
-        let Some(found) = session.found.as_ref().filter(|_| session.activity) else { return };
-        if !self.policy.touch_is_due(found.entry.last_seen(), now) {
-            return;
-        }
-        let Some(record) = found.record() else { return };
-        let deadline = self.policy.deadline(Times { since: record.since, last_seen: now });
-        // A touch that is lost shortens the session by `touch_interval` at most.
-        if let Err(error) = self.store.touch(found.key, now, deadline).await {
-            tracing::warn!(%error, "last seen could not be written");
-        }
-    }
-
-    async fn end(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
-        if let Some(found) = &session.found {
-            self.delete(found, "signed_out", visit).await?;
-        }
-        Ok(self.cookie.delete(visit.https))
-    }
-
-    async fn delete(&self, found: &Found, event: &'static str, visit: Visit<'_>) -> Result<(), Error> {
-        self.store.delete(found.key).await?;
-        let meta = &found.entry.meta;
-        tracing::info!(event, user = meta.user.as_deref(), address = %visit.address, handle = %meta.handle, "session ended");
-        Ok(())
-    }
-
-    /// Creates the session under a new id; the one it replaces is deleted afterwards, never before.
-    async fn write(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
-        let mut record = match (&session.fresh, session.found.as_ref().and_then(Found::record)) {
-            (Some(fresh), _) => Record::clone(fresh),
-            (None, Some(found)) => found.clone(),
-            (None, None) => Record::new(visit.now)?,
-        };
-        for change in &session.changes {
-            change.apply(&mut record, visit.now);
-        }
-        if session.changes.iter().any(Change::rotates) {
-            // A token from before the sign-in must not work after it.
-            record.csrf = Record::new(visit.now)?.csrf;
-        }
-        let id = self.create(&record, visit).await?;
-        if let Some(old) = &session.found {
-            self.store.delete(old.key).await?;
-        }
-        let times = Times { since: record.since, last_seen: visit.now };
-        let left = self.policy.judge(times, visit.now).map(|remaining| remaining.absolute).unwrap_or_default();
-        Ok(self.cookie.set(&id, left, visit.https))
-    }
-
-    async fn create(&self, record: &Record, visit: Visit<'_>) -> Result<Id, Error> {
-        loop {
-            let id = Id::generate()?;
-            let meta = self.envelope(&id, record, visit);
-            let (handle, user) = (meta.handle, meta.user.clone());
-            let deadline = self.policy.deadline(Times { since: record.since, last_seen: visit.now });
-            if self.store.create(id.key(), Entry::new(meta, record.encode(), visit.now, deadline)).await? {
-                let event = if user.is_some() { "signed_in" } else { "created" };
-                tracing::info!(event, user = user.as_deref(), address = %visit.address, %handle, "session {event}");
-                return Ok(id);
-            }
-        }
+    /// A record as the store takes it.
+    fn entry(&self, meta: Meta, record: &Record, last_seen: Timestamp) -> Entry {
+        Entry::new(meta, record.encode(), last_seen, self.policy.deadline(Times::of(record, last_seen)))
     }
 
     /// The envelope of a new session.
@@ -282,8 +198,7 @@ impl Manager {
             user: record.identity.as_ref().map(|identity| identity.user.clone()),
             created: visit.now,
             address: Some(visit.address),
-            // `to_str` gave visible ASCII, so any byte is a boundary.
-            agent: agent.map(|agent| agent[..agent.len().min(LONGEST_AGENT)].into()),
+            agent: visit.agent.and_then(|agent| agent.to_str().ok()).map(|agent| self.shared(agent)),
             alias: false,
         }
     }

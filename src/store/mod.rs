@@ -77,8 +77,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many entries are kept, aliases and the expired ones not yet swept among them.
     fn count(&self) -> Reply<'_, usize>;
 
-    /// Deletes up to `limit` entries whose deadline has passed; returns how many. Fewer than `limit`: there are no more.
-    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, usize>;
+    /// Deletes up to `limit` entries whose deadline has passed, and returns them. Fewer than `limit`: there are no
+    /// more.
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>>;
 
     /// Whether the store can be reached.
     fn ping(&self) -> Reply<'_, ()>;
