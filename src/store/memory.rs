@@ -147,7 +147,8 @@ impl Store for MemoryStore {
     }
 
     fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Reply<'_, ()> {
-        self.sessions.touch(&key.words(), last_seen, deadline).into()
+        self.sessions.touch(&key.words(), last_seen, deadline);
+        ().into()
     }
 
     fn delete(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {

@@ -26,7 +26,7 @@ pub(super) enum Rotation {
 /// What became of it.
 pub(super) enum Replaced {
     /// The session lives on under this id.
-    By(Id, Record),
+    By(Id, Box<Record>),
     /// Somebody else wrote first.
     Beaten,
 }
@@ -95,7 +95,7 @@ impl Manager {
             Updated::Done => {
                 let event = if rotation == Rotation::SignIn { Event::SignedIn } else { Event::Rotated };
                 event.log(&meta, Some(visit.address), "");
-                Ok(Replaced::By(id, record))
+                Ok(Replaced::By(id, Box::new(record)))
             }
             Updated::Conflict | Updated::Absent => {
                 self.store.delete(id.key()).await?;

@@ -49,15 +49,15 @@ async fn commit(manager: &Manager, session: Session, now: Timestamp) -> Committe
 }
 
 async fn signed_in(manager: &Manager) -> String {
-    let mut session = open(&manager, &[], START).await;
+    let mut session = open(manager, &[], START).await;
     session.sign_in(ann(), false);
-    id_in(&commit(&manager, session, START).await)
+    id_in(&commit(manager, session, START).await)
 }
 
 async fn user_of(manager: &Manager, id: &str, now: Timestamp) -> Option<String> {
-    let session = open(&manager, &[id], now).await;
+    let session = open(manager, &[id], now).await;
     let user = session.identity().map(|identity| identity.user.to_string());
-    commit(&manager, session, now).await;
+    commit(manager, session, now).await;
     user
 }
 
