@@ -177,7 +177,7 @@ fn act(store: &MemoryStore, random: u64) {
     let (n, user) = (random % 4, [None, Some("ann"), Some("bob")][random as usize / 4 % 3]);
     match random / 12 % 8 {
         0 => _ = store.insert(key(n), entry(user)).unwrap(),
-        1 if random % 5 == 0 => _ = finish(store.sweep_expired(Timestamp(1000), 2)).len(),
+        1 if random.is_multiple_of(5) => _ = finish(store.sweep_expired(Timestamp(1000), 2)).len(),
         2 => _ = store.remove(key(n)),
         _ => match get(store, n) {
             Some(current) => _ = store.replace(key(n), current.version(), entry(user)),
