@@ -133,6 +133,7 @@ fn identity(account: &Account, call: &Call<'_>) -> Identity {
         groups: account.groups.iter().map(|group| group.as_str().into()).collect(),
         since: call.now,
         proof: account.proof(),
+        source: Default::default(),
         rendered: Default::default(),
         vouched: Default::default(),
     }

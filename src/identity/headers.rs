@@ -296,6 +296,7 @@ mod tests {
             groups: vec![],
             since: Timestamp(0),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         };

@@ -170,6 +170,7 @@ mod tests {
             groups,
             since: Timestamp(0),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         }

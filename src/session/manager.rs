@@ -158,7 +158,7 @@ impl Manager {
             let set_cookie = dead.then(|| self.cookie.delete(visit.https)).flatten();
             return Ok(Committed { set_cookie, clear_cookies: session.contradictory });
         }
-        let set_cookie = match session.changes.contains(&Change::End) {
+        let set_cookie = match session.changes.contains(&Change::Flush) {
             true => self.end(&session, visit).await?,
             false => self.write(&session, visit).await?,
         };

@@ -6,6 +6,7 @@
 
 mod changes;
 mod cookie;
+mod data;
 mod expiry;
 mod id;
 mod keyring;
@@ -15,7 +16,7 @@ mod record;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 
-pub use changes::Change;
+pub use changes::{Change, Expiry, Step};
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{Committed, Error, Manager, Visit};

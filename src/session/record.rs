@@ -72,6 +72,7 @@ mod tests {
             groups: vec!["staff".into()],
             since: Timestamp(4),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         });

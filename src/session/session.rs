@@ -89,12 +89,12 @@ impl Session {
 
     /// Signs the session in: from the commit on it has a new id.
     pub fn sign_in(&mut self, identity: Identity) {
-        self.changes.push(Change::SignIn(identity));
+        self.changes.push(Change::SignIn { identity: Box::new(identity), remember: false });
     }
 
     /// Ends the session.
     pub fn end(&mut self) {
-        self.changes.push(Change::End);
+        self.changes.push(Change::Flush);
     }
 
     /// Ends the session because its account is gone: from here on the request is anonymous.

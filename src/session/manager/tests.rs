@@ -41,6 +41,7 @@ fn ann() -> Identity {
         groups: vec![],
         since: START,
         proof: [0; 8],
+        source: Default::default(),
         rendered: Default::default(),
         vouched: Default::default(),
     }
