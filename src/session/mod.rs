@@ -5,14 +5,17 @@
 //! names a session by its handle. The store is asked by the manager alone.
 
 mod changes;
+mod claims;
 mod cookie;
 mod data;
 mod expiry;
+pub mod headers;
 mod id;
 mod keyring;
 mod manager;
 mod recall;
 mod record;
+pub mod rules;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 
