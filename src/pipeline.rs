@@ -22,6 +22,7 @@ use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
+use crate::identity::headers::Facts;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
@@ -206,10 +207,9 @@ impl Exchange<'_> {
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
-        if let Some(identity) = permit.identity() {
-            route.identity.inject(identity, &mut lines);
-        }
-        cookies::write_others(headers, self.gateway.sessions.cookie_names(), &mut lines);
+        let facts = Facts { handle: None, data: "{}" };
+        route.identity.inject(permit.identity(), &facts, &mut lines);
+        cookies::write_others(headers, self.gateway.sessions.cookie_name(), &mut lines);
         lines
     }
 

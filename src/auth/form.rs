@@ -133,7 +133,9 @@ fn identity(account: &Account, call: &Call<'_>) -> Identity {
         groups: account.groups.iter().map(|group| group.as_str().into()).collect(),
         since: call.now,
         proof: account.proof(),
-        ..Identity::named(&account.name)
+        source: Default::default(),
+        rendered: Default::default(),
+        vouched: Default::default(),
     }
 }
 

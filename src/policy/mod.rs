@@ -57,6 +57,7 @@ mod tests {
             since: Timestamp(0),
             source: Default::default(),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         }

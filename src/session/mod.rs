@@ -6,16 +6,17 @@
 
 mod alias;
 mod changes;
+mod claims;
 mod cookie;
 mod data;
-mod events;
 mod expiry;
-mod guesses;
+pub mod headers;
 mod id;
 mod keyring;
 mod manager;
 mod recall;
 mod record;
+pub mod rules;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 

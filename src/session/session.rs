@@ -139,18 +139,13 @@ impl Session {
     }
 
     /// Signs the session in: from the commit on it has a new id.
-    pub fn sign_in(&mut self, identity: Identity, remember: bool) {
-        self.changes.push(Change::SignIn { identity: Box::new(identity), remember });
+    pub fn sign_in(&mut self, identity: Identity) {
+        self.changes.push(Change::SignIn { identity: Box::new(identity), remember: false });
     }
 
     /// Ends the session.
     pub fn end(&mut self) {
         self.changes.push(Change::Flush);
-    }
-
-    /// Records what an app or a rule wants done.
-    pub fn record_changes(&mut self, changes: Vec<Change>) {
-        self.changes.extend(changes);
     }
 
     /// Ends the session because its account is gone: from here on the request is anonymous.
