@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn every_session_header_is_removed_from_every_answer() {
-        let all: Vec<_> = OPERATIONS.iter().chain(&TOLD).map(|name| (name, "true")).collect();
+        let names: Vec<_> = OPERATIONS.into_iter().chain(TOLD).collect();
+        let all: Vec<_> = names.iter().map(|name| (name, "true")).collect();
         for allowed in [false, true] {
             let mut headers = answer(&all);
             let changes = take(&mut headers, allowed, NOW);
