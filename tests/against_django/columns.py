@@ -21,7 +21,15 @@ HERE = Path(__file__).resolve().parent
 SETTINGS = {
     "": ({}, {}),
     "save every request": ({"SESSION_SAVE_EVERY_REQUEST": True}, {"save_every_request": "true"}),
+    "strict": (
+        {"SESSION_COOKIE_SAMESITE": "Strict", "SESSION_COOKIE_HTTPONLY": False, "SESSION_COOKIE_DOMAIN": "example.com"},
+        {"same_site": "strict", "http_only": "false", "domain": "example.com"},
+    ),
     "browser close": ({"SESSION_EXPIRE_AT_BROWSER_CLOSE": True}, {"persistent": "false"}),
+}
+
+DEFAULTS = {
+    "persistent": "true", "save_every_request": "false", "same_site": "lax", "http_only": "true", "domain": "null",
 }
 
 YAML = """\
@@ -29,7 +37,7 @@ listeners:
   - address: 127.0.0.1:{port}
 data_dir: {root}/data
 session:
-  cookie: {{ secure: false, persistent: {persistent} }}
+  cookie: {{ secure: false, http_only: {http_only}, same_site: {same_site}, domain: {domain}, persistent: {persistent} }}
   idle_timeout: null
   absolute_timeout: 14d
   rotate_every: null
@@ -77,9 +85,8 @@ def cloakroom(settings, app):
     """Cloakroom with the settings that mean the same, before the app on this port."""
 
     def start(port, root):
-        values = {"persistent": "true", "save_every_request": "false", **SETTINGS[settings][1]}
         config = root / "cloakroom.yaml"
-        config.write_text(YAML.format(port=port, root=root, app=app, **values))
+        config.write_text(YAML.format(port=port, root=root, app=app, **{**DEFAULTS, **SETTINGS[settings][1]}))
         return Server([BINARY, "run", "--config", config], port, cwd=root)
 
     return Column("Cloakroom", start)
