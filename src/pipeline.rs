@@ -22,6 +22,7 @@ use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
+use crate::identity::headers::Facts;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
@@ -100,7 +101,12 @@ impl Exchange<'_> {
         if self.peer.redirect_to_https {
             return self.redirect_to_https(&parts).unwrap_or_else(|reject| self.refuse(&reject));
         }
-        let mut session = match self.gateway.sessions.open(&parts.headers, self.recall, self.settled.now).await {
+        let mut session = match self
+            .gateway
+            .sessions
+            .open(&parts.headers, self.recall, self.settled.client.address, self.settled.now)
+            .await
+        {
             Ok(session) => session,
             Err(error) => return self.refuse(&error.into()),
         };
@@ -114,7 +120,7 @@ impl Exchange<'_> {
         let served = self.serve(parts, incoming, &mut session).await;
         let mut response = served.unwrap_or_else(|reject| self.refuse(&reject));
 
-        match self.gateway.sessions.commit(session, self.visit(agent.as_ref())).await {
+        match self.gateway.sessions.commit(session, self.visit(agent.as_ref()), response.status()).await {
             Ok(committed) => announce(&mut response, committed),
             Err(error) => response = self.refuse(&error.into()),
         }
@@ -201,9 +207,8 @@ impl Exchange<'_> {
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
-        if let Some(identity) = permit.identity() {
-            route.identity.inject(identity, &mut lines);
-        }
+        let facts = Facts { handle: None, data: "{}" };
+        route.identity.inject(permit.identity(), &facts, &mut lines);
         cookies::write_others(headers, self.gateway.sessions.cookie_name(), &mut lines);
         lines
     }
@@ -252,15 +257,16 @@ impl Exchange<'_> {
 
 /// An app's cookie of our name would replace ours in the browser: it is kept back, and the operator is told.
 fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, answer: &mut Response<Body>) {
-    let name = gateway.sessions.cookie_name();
+    let names = gateway.sessions.cookie_names();
+    let is_ours = |line: &HeaderValue| names.iter().any(|name| cookies::sets(line, name));
     let headers = answer.headers_mut();
-    if !headers.get_all(header::SET_COOKIE).iter().any(|line| cookies::sets(line, name)) {
+    if !headers.get_all(header::SET_COOKIE).iter().any(is_ours) {
         return;
     }
-    route.report_cookie_clash(name);
+    route.report_cookie_clash(&names[0]);
     let lines: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
     headers.remove(header::SET_COOKIE);
-    for line in lines.into_iter().filter(|line| !cookies::sets(line, name)) {
+    for line in lines.into_iter().filter(|line| !is_ours(line)) {
         headers.append(header::SET_COOKIE, line);
     }
 }
@@ -268,8 +274,10 @@ fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, answer: &mut Response<
 /// Adds to the head what the commit decided; a response with our cookie is nobody else's to keep.
 fn announce(response: &mut Response<Body>, committed: Committed) {
     let headers = response.headers_mut();
-    if let Some(line) = committed.set_cookie {
-        headers.append(header::SET_COOKIE, line);
+    if !committed.set_cookie.is_empty() {
+        for line in committed.set_cookie {
+            headers.append(header::SET_COOKIE, line);
+        }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers::add_vary_cookie(headers);
     }

@@ -53,7 +53,8 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
     let password = Zeroizing::new(form.field("password"));
     match try_password(auth, call, &user, password).await {
         Ok(identity) => {
-            call.session.sign_in(identity);
+            let remember = call.sessions.offers_to_remember() && form.field("remember") == "on";
+            call.session.sign_in(identity, remember);
             // SECURITY: 303, so that no browser posts the password on (RFC 9700 §4.12).
             Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)))
         }
@@ -127,12 +128,12 @@ impl Refusal {
 
 fn identity(account: &Account, call: &Call<'_>) -> Identity {
     Identity {
-        user: account.name.as_str().into(),
         name: account.display_name.as_deref().map(Into::into),
         email: account.email.as_deref().map(Into::into),
         groups: account.groups.iter().map(|group| group.as_str().into()).collect(),
         since: call.now,
         proof: account.proof(),
+        source: Default::default(),
         rendered: Default::default(),
         vouched: Default::default(),
     }
@@ -159,7 +160,7 @@ fn page(
 
 fn no_cookies(call: &Call<'_>, rd: Option<&ReturnTo>) -> Page {
     let body = call.pages.no_cookies(&NoCookiesPage {
-        cookie: call.sessions.cookie_name(),
+        cookie: &call.sessions.cookie_names()[0],
         cookie_check: &call.url("/cookie-check"),
         login: &super::login_url(call.prefix, rd.map(ReturnTo::as_str)),
         insecure: !call.https && call.sessions.cookie_needs_https(),

@@ -25,14 +25,29 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// When this was proven.
     pub since: Timestamp,
+    /// Who vouches for it.
+    pub source: Source,
     /// What the sign-in rested on, for its source to compare: see `auth::users::Proof`.
     pub proof: [u8; 8],
+    /// Who vouches for it.
+    #[serde(default)]
+    pub source: Source,
     /// The state of its source in which it was last found to hold.
     #[serde(skip)]
     pub vouched: Vouched,
     /// PERF: the headers as they were last written for an app.
     #[serde(skip)]
     pub rendered: headers::Rendered,
+}
+
+/// Who says who somebody is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// The gateway's own form: the users table is asked at every request.
+    #[default]
+    Form,
+    /// The app itself: no table is asked.
+    App,
 }
 
 /// A number that its source makes something of; a fresh identity has 0. It takes no part in comparisons.
@@ -66,7 +81,33 @@ impl PartialEq for Vouched {
 
 impl Eq for Vouched {}
 
+/// Who vouches for an identity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// The gateway's own form: its users table is asked for as long as the session lives.
+    #[default]
+    Form,
+    /// The app itself.
+    App,
+}
+
 impl Identity {
+    /// Somebody of whom nothing but the name is known.
+    #[must_use]
+    pub fn named(user: &str) -> Self {
+        Self {
+            user: user.into(),
+            name: None,
+            email: None,
+            groups: Vec::new(),
+            since: Timestamp::default(),
+            proof: [0; 8],
+            source: Source::default(),
+            vouched: Vouched::default(),
+            rendered: headers::Rendered::default(),
+        }
+    }
+
     /// Whether the user is in at least one of `groups`.
     #[must_use]
     pub fn is_in_any(&self, groups: &[String]) -> bool {

@@ -55,7 +55,9 @@ mod tests {
             email: None,
             groups,
             since: Timestamp(0),
+            source: Default::default(),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         }

@@ -1,160 +1,135 @@
-//! Sessions in this process's memory: a sharded map, bounded, gone with the process.
+//! Sessions in this process's memory: a sharded table, bounded, gone with the process.
 //!
 //! No tombstones are kept: a key is drawn from 165 random bits and never created twice, and an update
 //! cannot insert, so nothing can bring a deleted session back.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+mod shards;
+mod users;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Slot;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::{Entry, Error, Key, Reply, Store, Updated};
+use self::shards::{SHARDS, Shards, hint};
+use self::users::Users;
+use super::{Entry, Error, Key, Meta, Reply, Store, Updated};
 use crate::clock::Timestamp;
 
-/// Holds up to `max_sessions`; anonymous sessions make room, signed-in ones never.
-#[derive(Debug)]
+/// A decoded record takes several times the room of its bytes: it goes when the session rests for so long.
+const COLD_AFTER: Duration = Duration::from_secs(300);
+
+/// A sweep lets others run after so many shards: some milliseconds at a million sessions.
+const SHARDS_AT_A_STRETCH: usize = 64;
+
+/// Holds up to `max_sessions`; anonymous sessions make room, signed-in ones and aliases never.
 pub struct MemoryStore {
-    sessions: DashMap<Key, Arc<Entry>, KeyHash>,
-    users: DashMap<Box<str>, HashSet<Key, KeyHash>>,
-    /// Keys in the order their anonymous sessions began; some may have signed in or ended since.
-    anonymous: Mutex<VecDeque<Key>>,
+    sessions: Shards,
+    users: Users,
+    /// The shard where the next sweep goes on.
+    to_sweep: AtomicUsize,
     max_sessions: usize,
-}
-
-/// Small shards keep the pause of a writer behind a sweep below a millisecond at a million sessions.
-const SHARDS: usize = 1024;
-
-/// PERF: a key is a digest already; its first bytes are as good a hash as any.
-#[derive(Debug, Clone, Default)]
-struct KeyHash;
-
-#[derive(Debug, Default)]
-struct FirstBytes(u64);
-
-impl BuildHasher for KeyHash {
-    type Hasher = FirstBytes;
-
-    fn build_hasher(&self) -> FirstBytes {
-        FirstBytes::default()
-    }
-}
-
-impl Hasher for FirstBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        // `[u8; 32]` writes its length first and then itself; only the latter is long enough.
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(max_sessions: usize) -> Self {
-        Self {
-            sessions: DashMap::with_hasher_and_shard_amount(KeyHash, SHARDS),
-            users: DashMap::new(),
-            anonymous: Mutex::default(),
-            max_sessions,
-        }
+        Self { sessions: Shards::new(), users: Users::new(), to_sweep: AtomicUsize::new(0), max_sessions }
     }
 
-    fn insert(&self, key: Key, entry: Entry) -> Result<bool, Error> {
-        self.make_room(entry.meta.user.is_some())?;
-        let entry = Arc::new(entry);
-        match self.sessions.entry(key) {
-            Slot::Occupied(_) => return Ok(false),
-            Slot::Vacant(slot) => drop(slot.insert(Arc::clone(&entry))),
-        }
-        match &entry.meta.user {
-            Some(user) => drop(self.users.entry(user.clone()).or_default().insert(key)),
-            None => self.remember_anonymous(key),
-        }
+    fn insert(&self, key: Key, mut entry: Entry) -> Result<bool, Error> {
+        self.make_room(&entry.meta)?;
+        entry.place(key.words());
+        let Some(entry) = self.sessions.insert(entry) else { return Ok(false) };
+        self.index(&entry);
         Ok(true)
     }
 
-    /// Evicts anonymous sessions, oldest first. A sign-in is let in even when none is left to evict.
-    fn make_room(&self, signed_in: bool) -> Result<(), Error> {
-        while self.sessions.len() >= self.max_sessions {
-            let oldest = self.anonymous.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match oldest {
-                Some(key) => drop(self.sessions.remove_if(&key, |_, entry| entry.meta.user.is_none())),
-                None if signed_in => return Ok(()),
+    /// One in, one out, or two while there are too many. A sign-in is let in even when nobody can go for it.
+    fn make_room(&self, newcomer: &Meta) -> Result<(), Error> {
+        let mut evicted = 0;
+        while self.sessions.len() >= self.max_sessions && evicted < 2 {
+            match self.sessions.oldest_of_a_few() {
+                // It may have signed in or ended since: then there is room, or the next look finds another.
+                Some(key) => {
+                    evicted +=
+                        usize::from(self.sessions.remove_if(&key, |entry| entry.meta.may_be_evicted()).is_some());
+                }
+                None if evicted > 0 || !newcomer.may_be_evicted() => break,
                 None => return Err(Error::Full),
             }
         }
         Ok(())
     }
 
-    fn remember_anonymous(&self, key: Key) {
-        let mut queue = self.anonymous.lock().unwrap_or_else(PoisonError::into_inner);
-        // Keys of ended sessions pile up at the front; drop a few each time so that the queue stays bounded.
-        for _ in 0..2 {
-            match queue.front() {
-                Some(front) if !self.sessions.contains_key(front) => drop(queue.pop_front()),
-                _ => break,
-            }
-        }
-        queue.push_back(key);
-    }
-
     fn replace(&self, key: Key, seen: u64, mut entry: Entry) -> Updated {
-        let Some(mut current) = self.sessions.get_mut(&key) else { return Updated::Absent };
-        if current.version() != seen {
-            return Updated::Conflict;
-        }
-        entry.succeed(&current);
-        let (before, after) = (current.meta.user.clone(), entry.meta.user.clone());
-        *current = Arc::new(entry);
-        drop(current);
-        if before != after {
-            self.unindex(before.as_deref(), key);
-            if let Some(user) = after {
-                self.users.entry(user).or_default().insert(key);
-            }
+        entry.place(key.words());
+        let (before, after) = match self.sessions.replace(seen, entry) {
+            Ok(entries) => entries,
+            Err(outcome) => return outcome,
+        };
+        if before.meta.user != after.meta.user {
+            self.index(&before);
+            self.index(&after);
         }
         Updated::Done
     }
 
-    fn remove(&self, key: Key) -> bool {
-        let Some((_, entry)) = self.sessions.remove(&key) else { return false };
-        self.unindex(entry.meta.user.as_deref(), key);
-        true
+    fn remove(&self, key: Key) -> Option<Arc<Entry>> {
+        let entry = self.sessions.remove_if(&key.words(), |_| true)?;
+        self.index(&entry);
+        Some(entry)
     }
 
-    fn unindex(&self, user: Option<&str>, key: Key) {
-        let Some(user) = user else { return };
-        if let Some(mut keys) = self.users.get_mut(user) {
-            keys.remove(&key);
+    /// Makes the index say what the table says, after a change to `entry`.
+    ///
+    /// The two are never locked at once, so others may write both meanwhile. Whoever writes to the index looks at
+    /// the table again; the last one to write has therefore seen that they agree.
+    fn index(&self, entry: &Entry) {
+        let Some(user) = &entry.meta.user else { return };
+        let hint = hint(entry.words());
+        let belongs = || !self.sessions.sessions_of(user, hint).is_empty();
+        let mut said = belongs();
+        loop {
+            self.users.set(user, hint, said);
+            if belongs() == said {
+                return;
+            }
+            said = !said;
         }
-        self.users.remove_if(user, |_, keys| keys.is_empty());
     }
 
     fn of_user(&self, user: &str) -> Vec<(Key, Arc<Entry>)> {
-        // The index is copied first: two maps are never locked at once.
-        let keys: Vec<Key> = self.users.get(user).map(|keys| keys.iter().copied().collect()).unwrap_or_default();
-        keys.into_iter().filter_map(|key| Some((key, Arc::clone(self.sessions.get(&key)?.value())))).collect()
+        let hints = self.users.hints(user);
+        let entries = hints.into_iter().flat_map(|hint| self.sessions.sessions_of(user, hint));
+        entries.map(|entry| (entry.key(), entry)).collect()
     }
 
-    /// Collects first and deletes after: a reader waits for the look at one shard, never for the whole.
-    fn sweep_expired(&self, now: Timestamp, limit: usize) -> usize {
-        let expired: Vec<Key> = self
-            .sessions
-            .iter()
-            .filter(|entry| entry.deadline() <= now)
-            .take(limit)
-            .map(|entry| *entry.key())
-            .collect();
-        expired.into_iter().filter(|key| self.remove(*key)).count()
+    /// Once round the shards at most, from where the last sweep stopped.
+    async fn sweep_expired(&self, now: Timestamp, limit: usize) -> Vec<Arc<Entry>> {
+        let cold = Timestamp(now.0.saturating_sub(COLD_AFTER.as_millis() as u64));
+        let start = self.to_sweep.load(Ordering::Relaxed);
+        let mut swept = Vec::new();
+        for n in 0..SHARDS {
+            let shard = (start + n) % SHARDS;
+            // Stays here when the limit is reached: there may be more.
+            self.to_sweep.store(shard, Ordering::Relaxed);
+            swept.append(&mut self.sweep_shard(shard, now, cold, limit - swept.len()));
+            if swept.len() >= limit {
+                break;
+            }
+            if n % SHARDS_AT_A_STRETCH == SHARDS_AT_A_STRETCH - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        swept
+    }
+
+    fn sweep_shard(&self, shard: usize, now: Timestamp, cold: Timestamp, limit: usize) -> Vec<Arc<Entry>> {
+        let expired = self.sessions.sweep(shard, now, cold, limit);
+        expired.iter().for_each(|entry| self.index(entry));
+        expired
     }
 }
 
@@ -164,7 +139,7 @@ impl Store for MemoryStore {
     }
 
     fn load(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
-        self.sessions.get(&key).map(|entry| Arc::clone(entry.value())).into()
+        self.sessions.find(&key.words()).into()
     }
 
     fn update(&self, key: Key, seen: u64, entry: Entry) -> Reply<'_, Updated> {
@@ -172,13 +147,11 @@ impl Store for MemoryStore {
     }
 
     fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Reply<'_, ()> {
-        if let Some(entry) = self.sessions.get(&key) {
-            entry.touch(last_seen, deadline);
-        }
+        self.sessions.touch(&key.words(), last_seen, deadline);
         ().into()
     }
 
-    fn delete(&self, key: Key) -> Reply<'_, bool> {
+    fn delete(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
         self.remove(key).into()
     }
 
@@ -186,8 +159,12 @@ impl Store for MemoryStore {
         self.of_user(user).into()
     }
 
-    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, usize> {
-        self.sweep_expired(now, limit).into()
+    fn count(&self) -> Reply<'_, usize> {
+        self.sessions.len().into()
+    }
+
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>> {
+        Reply::Later(Box::pin(async move { Ok(self.sweep_expired(now, limit).await) }))
     }
 
     fn ping(&self) -> Reply<'_, ()> {
@@ -195,43 +172,12 @@ impl Store for MemoryStore {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::conformance;
-    use super::*;
-
-    #[test]
-    fn it_keeps_the_contract_of_every_store() {
-        conformance::suite(|| MemoryStore::new(1000));
-    }
-
-    #[test]
-    fn anonymous_sessions_make_room_oldest_first() {
-        let store = MemoryStore::new(3);
-        for n in 1..=4 {
-            assert!(store.insert(conformance::key(n), conformance::entry(None)).unwrap());
-        }
-        assert_eq!(store.sessions.len(), 3);
-        assert!(!store.sessions.contains_key(&conformance::key(1)));
-    }
-
-    #[test]
-    fn a_signed_in_session_is_never_evicted() {
-        let store = MemoryStore::new(2);
-        for n in 1..=3 {
-            assert!(store.insert(conformance::key(n), conformance::entry(Some("ann"))).unwrap());
-        }
-        assert!(matches!(store.insert(conformance::key(4), conformance::entry(None)), Err(Error::Full)));
-        assert_eq!(store.of_user("ann").len(), 3);
-    }
-
-    #[test]
-    fn the_queue_of_anonymous_sessions_stays_bounded() {
-        let store = MemoryStore::new(10);
-        for n in 0..1000 {
-            store.insert(conformance::key(n), conformance::entry(None)).unwrap();
-            store.remove(conformance::key(n));
-        }
-        assert!(store.anonymous.lock().unwrap().len() < 10);
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { max_sessions, .. } = self;
+        f.debug_struct("MemoryStore").field("max_sessions", max_sessions).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
