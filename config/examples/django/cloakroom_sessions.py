@@ -27,16 +27,23 @@ class CloakroomSessionMiddleware:
         return response
 
 
+class SessionTooLarge(Exception):
+    """The session holds more than Cloakroom can hand to an app."""
+
+
 class CloakroomSession(SessionBase):
     """One visit's session: every change becomes a header, and Cloakroom stores, rotates and sets the cookie."""
 
     def __init__(self, headers):
         super().__init__(headers.get("Session-Handle"))  # names the session, but opens nothing
         self._before = json.loads(headers.get("Session-Data") or "{}")
+        self._omitted = "Session-Data-Omitted" in headers
         self._expires_in = int(headers.get("Session-Expires-In") or 0)
         self._orders = {}
 
     def load(self):
+        if self._omitted:
+            raise SessionTooLarge("more than fits into a header (8 KiB): keep it in a database, and its key here")
         return copy.deepcopy(self._before)
 
     def clear(self):
