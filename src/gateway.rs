@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::Method;
+use http::request::Parts;
+
 use crate::auth::{self, Auth};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -149,6 +152,24 @@ impl Route {
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),
         })
+    }
+
+    /// Whether its app may change a session, or a rule may.
+    #[must_use]
+    pub fn may_change_sessions(&self) -> bool {
+        self.session_headers == SessionHeaders::ReadWrite || !self.rules.is_empty()
+    }
+
+    /// Whether its app is told of sessions, signed in or not.
+    #[must_use]
+    pub fn reads_sessions(&self) -> bool {
+        self.session_headers != SessionHeaders::None || self.identity.reads_session()
+    }
+
+    /// What its rules will want to know of a request.
+    #[must_use]
+    pub fn asked(&self, parts: &Parts) -> Option<(Method, String)> {
+        (!self.rules.is_empty()).then(|| (parts.method.clone(), parts.uri.path().to_owned()))
     }
 
     /// Tells the operator, once, that the app's own cookie bears the name of ours and is kept from the browser.

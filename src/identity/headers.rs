@@ -206,6 +206,12 @@ impl Injector {
         Ok(Self { fields, fingerprint, reads_session, reads_data })
     }
 
+    /// Whether a header depends on the session, not on who is signed in alone.
+    #[must_use]
+    pub fn reads_session(&self) -> bool {
+        self.reads_session
+    }
+
     /// Writes the headers, at most one line each: of whoever is signed in, and of the session.
     pub fn inject(&self, identity: Option<&Identity>, facts: &Facts<'_>, lines: &mut HeaderLines) {
         match identity {
@@ -332,7 +338,6 @@ mod tests {
             email: None,
             groups: vec![],
             since: Timestamp(0),
-            source: Default::default(),
             proof: [0; 8],
             source: Default::default(),
             rendered: Default::default(),

@@ -29,25 +29,12 @@ pub struct Identity {
     pub source: Source,
     /// What the sign-in rested on, for its source to compare: see `auth::users::Proof`.
     pub proof: [u8; 8],
-    /// Who vouches for it.
-    #[serde(default)]
-    pub source: Source,
     /// The state of its source in which it was last found to hold.
     #[serde(skip)]
     pub vouched: Vouched,
     /// PERF: the headers as they were last written for an app.
     #[serde(skip)]
     pub rendered: headers::Rendered,
-}
-
-/// Who says who somebody is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Source {
-    /// The gateway's own form: the users table is asked at every request.
-    #[default]
-    Form,
-    /// The app itself: no table is asked.
-    App,
 }
 
 /// A number that its source makes something of; a fresh identity has 0. It takes no part in comparisons.
@@ -92,7 +79,7 @@ pub enum Source {
 }
 
 impl Identity {
-    /// Somebody of whom nothing but the name is known.
+    /// A user of whom nothing but the name is known.
     #[must_use]
     pub fn named(user: &str) -> Self {
         Self {
@@ -100,12 +87,20 @@ impl Identity {
             name: None,
             email: None,
             groups: Vec::new(),
-            since: Timestamp::default(),
+            since: Timestamp(0),
+            source: Source::Form,
             proof: [0; 8],
-            source: Source::default(),
             vouched: Vouched::default(),
             rendered: headers::Rendered::default(),
         }
+    }
+
+    /// Whether both are the same person with the same rights and the same voucher.
+    #[must_use]
+    pub fn is_the_same_as(&self, other: &Self) -> bool {
+        let facts =
+            |identity: &Self| (identity.source, identity.user.clone(), identity.name.clone(), identity.email.clone());
+        facts(self) == facts(other) && self.groups == other.groups
     }
 
     /// Whether the user is in at least one of `groups`.

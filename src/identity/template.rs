@@ -229,7 +229,6 @@ mod tests {
             email: None,
             groups,
             since: Timestamp(0),
-            source: Default::default(),
             proof: [0; 8],
             source: Default::default(),
             rendered: Default::default(),

@@ -57,7 +57,6 @@ mod tests {
             since: Timestamp(0),
             source: Default::default(),
             proof: [0; 8],
-            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         }

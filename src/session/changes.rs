@@ -78,12 +78,6 @@ impl Change {
         !matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers)
     }
 
-    /// Whether the browser must get a new id.
-    #[must_use]
-    pub fn rotates(&self) -> bool {
-        matches!(self, Self::SignIn { .. } | Self::AppSignIn(_))
-    }
-
     /// Whether the gateway itself wants it, not the app.
     #[must_use]
     pub fn is_the_gateways_own(&self) -> bool {
@@ -100,15 +94,8 @@ impl Change {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         match self {
-            Self::SignIn { identity, .. } | Self::AppSignIn(identity) => {
-                if record.identity.as_ref().is_some_and(|before| before.user != identity.user) {
-                    record.data.clear();
-                }
-                record.identity = Some((**identity).clone());
-                record.since = now;
-            }
-            Self::Merge(patch) => data::merge(&mut record.data, patch),
-            _ => {}
+            Self::SignIn { identity, .. } | Self::AppSignIn(identity) => Some(&identity.user),
+            _ => None,
         }
     }
 
@@ -172,4 +159,80 @@ fn increment(map: &mut Map, key: &str, step: Step) {
         }
     };
     map.insert(key.into(), sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(user: Option<&str>) -> Record {
+        let mut record = Record::new(Timestamp(1)).unwrap();
+        record.identity = user.map(Identity::named);
+        record.data.edit(|map| drop(map.insert("cart".into(), 3.into())));
+        record
+    }
+
+    fn after(changes: &[Change]) -> Value {
+        let mut record = record(None);
+        changes.iter().for_each(|change| change.apply(&mut record, Timestamp(9)));
+        Value::Object(record.data.map())
+    }
+
+    fn sign_in(before: Option<&str>, user: &str) -> Record {
+        let mut record = record(before);
+        let identity = Box::new(Identity::named(user));
+        Change::SignIn { identity, remember: false }.apply(&mut record, Timestamp(9));
+        record
+    }
+
+    #[test]
+    fn anonymous_data_and_the_same_users_data_stay_at_sign_in() {
+        assert_eq!(sign_in(None, "ann").data.map().len(), 1);
+        assert_eq!(sign_in(Some("ann"), "ann").data.map().len(), 1);
+    }
+
+    #[test]
+    fn another_users_data_is_flushed_at_sign_in() {
+        let record = sign_in(Some("bob"), "ann");
+        assert!(record.data.is_empty());
+        assert_eq!(&*record.identity.unwrap().user, "ann");
+    }
+
+    #[test]
+    fn the_absolute_timeout_counts_from_sign_in() {
+        assert_eq!(sign_in(None, "ann").since, Timestamp(9));
+    }
+
+    #[test]
+    fn values_are_set_removed_merged_and_cleared() {
+        let set = |key: &str, value| Change::Set(key.into(), value);
+        assert_eq!(after(&[set("a", json!([1]))]), json!({"cart": 3, "a": [1]}));
+        assert_eq!(after(&[Change::Unset("cart".into()), Change::Unset("none".into())]), json!({}));
+        assert_eq!(after(&[Change::Clear, set("a", Value::Null)]), json!({"a": null}));
+        let patch = json!({"cart": null, "a": {"b": 1, "c": null}}).as_object().cloned().unwrap();
+        assert_eq!(after(&[Change::Merge(patch)]), json!({"a": {"b": 1}}));
+    }
+
+    #[test]
+    fn increments_add_up_and_never_wrap() {
+        let add = |key: &str, by| Change::Increment(key.into(), by);
+        let two = after(&[add("cart", Step::Whole(2)), add("n", Step::Whole(-1)), add("x", Step::Real(0.5))]);
+        assert_eq!(two, json!({"cart": 5, "n": -1, "x": 0.5}));
+        let far = after(&[add("n", Step::Whole(i64::MAX)), add("n", Step::Whole(1))]);
+        assert_eq!(far["n"], json!(9_223_372_036_854_775_808.0));
+        assert_eq!(after(&[Change::Set("n".into(), json!("text")), add("n", Step::Whole(1))])["n"], json!(1));
+    }
+
+    proptest! {
+        #[test]
+        fn increments_commute(steps in proptest::collection::vec(-1000..1000_i64, 0..20)) {
+            let all = |steps: &mut dyn Iterator<Item = &i64>| {
+                after(&steps.map(|by| Change::Increment("n".into(), Step::Whole(*by))).collect::<Vec<_>>())
+            };
+            prop_assert_eq!(all(&mut steps.iter()), all(&mut steps.iter().rev()));
+        }
+    }
 }

@@ -160,67 +160,10 @@ impl Manager {
         self.names.iter().any(|name| cookies::values(headers, name).next().is_some())
     }
 
-    /// Finds the living session that the client's cookie names.
-    ///
-    /// # Errors
-    /// When the store is unreachable; an unknown, expired or malformed id is no error but no session.
-    pub async fn open(&self, headers: &HeaderMap, recall: &Recall, now: Timestamp) -> Result<Session, Error> {
-        let mut session = Session { activity: true, ..Session::default() };
-        for value in cookies::values(headers, self.cookie.name()).take(MOST_COOKIES) {
-            // SECURITY: a malformed id costs no look-up, and an unknown one is never adopted.
-            let Some(key) = recall.key(value) else { continue };
-            match (self.load(key, now).await?, &session.found) {
-                (Some(found), Some(other)) if found.key != other.key => session.contradictory = true,
-                (Some(found), _) => session.found = Some(found),
-                (None, _) => {}
-            }
-        }
-        if session.contradictory {
-            // SECURITY: one of them was planted, and we cannot know which (RFC 6265bis §8.6).
-            tracing::warn!(event = "contradictory_cookies", "several living sessions in one request: none is used");
-            session.found = None;
-        }
-        if session.found.is_none() && self.create == schema::Create::Always {
-            session.csrf_or_begin(now)?;
-        }
-        Ok(session)
-    }
-
-    /// Applies what the request recorded, before its response head leaves.
-    ///
-    /// # Errors
-    /// When the store is unreachable or full: nothing has been promised to the browser then.
-    pub async fn commit(&self, session: Session, visit: Visit<'_>) -> Result<Committed, Error> {
-        if let Some(revoked) = &session.revoked {
-            self.delete(revoked, "revoked", visit).await?;
-        }
-        if session.changes.is_empty() {
-            self.touch(&session, visit.now).await;
-            let dead = session.contradictory || session.revoked.is_some();
-            let set_cookie = dead.then(|| self.cookie.delete(visit.https)).flatten();
-            return Ok(Committed { set_cookie, clear_cookies: session.contradictory });
-        }
-        let set_cookie = match session.changes.contains(&Change::Flush) {
-            true => self.end(&session, visit).await?,
-            false => self.write(&session, visit).await?,
-        };
-        Ok(Committed { set_cookie, clear_cookies: session.contradictory })
-    }
-
-    /// Ends every session of a user; returns how many there were.
-    ///
-    /// # Errors
-    /// When the store is unreachable.
-    pub async fn revoke_user(&self, user: &str) -> Result<usize, Error> {
-        let sessions = self.store.list_by_user(user).await?;
-        let mut ended = 0;
-        for (key, entry) in sessions {
-            if self.store.delete(key).await? {
-                tracing::info!(event = "revoked", user, handle = %entry.meta.handle, "session revoked");
-                ended += 1;
-            }
-        }
-        Ok(ended)
+    /// Whether "remember me" is offered on the sign-in page.
+    #[must_use]
+    pub fn offers_to_remember(&self) -> bool {
+        self.policy.remembers()
     }
 
     /// Deletes up to `limit` expired sessions; returns how many.

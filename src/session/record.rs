@@ -136,10 +136,7 @@ mod tests {
             name: Some("Änn 🧥".into()),
             groups: vec!["staff".into()],
             since: Timestamp(4),
-            proof: [0; 8],
-            source: Default::default(),
-            rendered: Default::default(),
-            vouched: Default::default(),
+            ..Identity::named("ann")
         });
         record.expiry = Expiry::At(Timestamp(7));
         record.data.edit(|map| drop(map.insert("cart".into(), serde_json::json!({"a": [1, 2.5, null]}))));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::changes::Change;
 use super::data::Data;
 use super::expiry::Remaining;
+use super::headers::View;
 use super::id::{Id, NoRandomness};
 use super::record::{Record, Stored};
 use crate::clock::Timestamp;
@@ -72,6 +73,18 @@ pub(super) fn stored_in(entry: &Entry) -> Option<&Stored> {
 
 pub(super) fn record_of(entry: &Entry) -> Option<&Record> {
     stored_in(entry)?.session()
+}
+
+impl<'a> From<&'a Session> for View<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            handle: session.handle(),
+            created: session.created(),
+            expires_in: session.expires_in(),
+            data: session.data(),
+            flash: session.flash(),
+        }
+    }
 }
 
 impl Session {
@@ -139,13 +152,18 @@ impl Session {
     }
 
     /// Signs the session in: from the commit on it has a new id.
-    pub fn sign_in(&mut self, identity: Identity) {
-        self.changes.push(Change::SignIn { identity: Box::new(identity), remember: false });
+    pub fn sign_in(&mut self, identity: Identity, remember: bool) {
+        self.changes.push(Change::SignIn { identity: Box::new(identity), remember });
     }
 
     /// Ends the session.
     pub fn end(&mut self) {
         self.changes.push(Change::Flush);
+    }
+
+    /// Records what an app or a rule wants done.
+    pub fn record_changes(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
     }
 
     /// Ends the session because its account is gone: from here on the request is anonymous.

@@ -125,16 +125,6 @@ pub enum SameSite {
     None,
 }
 
-/// r
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnLimit {
-    /// r
-    EvictOldest,
-    /// r
-    Deny,
-}
-
 /// When a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -37,17 +37,15 @@ fn id_in(committed: &Committed) -> String {
 }
 
 fn ann() -> Identity {
-    Identity {
-        user: "ann".into(),
-        name: None,
-        email: None,
-        groups: vec![],
-        since: START,
-        proof: [0; 8],
-        source: Default::default(),
-        rendered: Default::default(),
-        vouched: Default::default(),
-    }
+    Identity::named("ann")
+}
+
+async fn open(manager: &Manager, cookies: &[&str], now: Timestamp) -> Session {
+    manager.open(&jar(cookies), &Recall::default(), visit(now).address, now).await.unwrap()
+}
+
+async fn commit(manager: &Manager, session: Session, now: Timestamp) -> Committed {
+    manager.commit(session, visit(now), StatusCode::OK).await.unwrap()
 }
 
 async fn signed_in(manager: &Manager) -> String {
