@@ -37,7 +37,12 @@ listeners:
   - address: 127.0.0.1:{port}
 data_dir: {root}/data
 session:
-  cookie: {{ secure: false, http_only: {http_only}, same_site: {same_site}, domain: {domain}, persistent: {persistent} }}
+  cookie:
+    secure: false
+    http_only: {http_only}
+    same_site: {same_site}
+    domain: {domain}
+    persistent: {persistent}
   idle_timeout: null
   absolute_timeout: 14d
   rotate_every: null
