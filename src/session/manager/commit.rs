@@ -76,6 +76,10 @@ impl Manager {
             session.fresh = None;
             if let Some(found) = session.found.take() {
                 self.end(&found, Event::SignedOut, visit.address, "asked for").await?;
+                let user = found.entry.meta.user.as_deref();
+                if let (Some(user), true) = (user, session.changes.contains(&Change::RevokeOthers)) {
+                    self.revoke_all_but(None, user, "signed out everywhere").await?;
+                }
             }
             ended = session.presented != Presented::Replaced;
         }
