@@ -50,8 +50,10 @@ impl Manager {
             session.changes.retain(|change| !change.is_dropped_on_failure());
         }
         if let Some(record) = session.found.as_ref().and_then(Found::record) {
-            // The app may name the user with each of its responses.
-            session.changes.retain(|change| !change.is_known(record));
+            // The app may name the user with each of its responses. Of several changes one may depend on another.
+            if session.changes.iter().all(|change| change.is_idle(record)) {
+                session.changes.clear();
+            }
         }
         let ended = self.end_if_recorded(&mut session, visit).await?;
         let mut cookie = match session.changes.is_empty() {
@@ -95,7 +97,8 @@ impl Manager {
         let Some(record) = found.record() else { return Ok(Cookie::Keep) };
         let active = !session.is_no_activity;
         let times = Times::of(record, found.entry.last_seen());
-        let touched = active && (self.save_every_request || self.policy.touch_is_due(times, visit.now));
+        let saves = self.save_every_request && !status.is_server_error();
+        let touched = active && (saves || self.policy.touch_is_due(times, visit.now));
         if touched {
             self.touch(found, record, visit.now).await;
         }
@@ -108,7 +111,7 @@ impl Manager {
                 .inspect_err(|error| tracing::warn!(%error, "no new id could be given"))
                 .unwrap_or(Cookie::Keep));
         }
-        let slides = touched && (self.save_every_request || matches!(record.expiry, Expiry::Sliding(_)));
+        let slides = touched && (saves || matches!(record.expiry, Expiry::Sliding(_)));
         Ok(match found.offer || slides {
             true => self.give(&found.id, record, visit).map_or(Cookie::Keep, Cookie::Give),
             false => Cookie::Keep,
