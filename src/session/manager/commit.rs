@@ -236,12 +236,12 @@ impl Manager {
             Ok(_) => {}
             // What the app wanted kept is less than its answer.
             Err(store::Error::Full) if !session.changes.iter().any(Change::is_the_gateways_own) => {
-                Event::Refused.log(&meta, Some(visit.address), "the session store is full");
+                self.note(Event::Refused, &meta, Some(visit.address), "the session store is full");
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         }
-        event.log(&meta, Some(visit.address), "");
+        self.note(event, &meta, Some(visit.address), "");
         self.end_others(session, &record, id.key()).await?;
         Ok(self.give(&id, &record, visit))
     }
@@ -271,6 +271,7 @@ impl Manager {
         if size <= self.max_data_size || !changes.iter().any(Change::is_of_data) {
             return record;
         }
+        self.counters.data_too_large();
         tracing::warn!(
             event = "data_too_large", %handle, size_bytes = size, limit_bytes = self.max_data_size,
             "what an app wanted kept in a session is larger than session.max_data_size: it keeps what it had"
