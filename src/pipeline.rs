@@ -11,21 +11,23 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::auth::{self, endpoints};
 use crate::clock::Clock;
-use crate::config::schema::Access;
+use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
+use crate::identity::headers::Facts;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
-use crate::session::{Committed, Recall, Session, Visit};
+use crate::session::rules::Asked;
+use crate::session::{self, Change, Committed, Recall, Session, Visit};
 use crate::telemetry::access::{AccessLog, Record};
 use crate::timers::Timers;
 
@@ -100,7 +102,12 @@ impl Exchange<'_> {
         if self.peer.redirect_to_https {
             return self.redirect_to_https(&parts).unwrap_or_else(|reject| self.refuse(&reject));
         }
-        let mut session = match self.gateway.sessions.open(&parts.headers, self.recall, self.settled.now).await {
+        let mut session = match self
+            .gateway
+            .sessions
+            .open(&parts.headers, self.recall, self.settled.client.address, self.settled.now)
+            .await
+        {
             Ok(session) => session,
             Err(error) => return self.refuse(&error.into()),
         };
@@ -109,12 +116,14 @@ impl Exchange<'_> {
             record.user = session.identity().map(|identity| identity.user.clone());
             record.handle = session.handle();
         }
-        let agent = session.will_change().then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
+        let route = self.settled.route(self.gateway);
+        let may_change = session.will_change() || route.is_some_and(Route::may_change_sessions);
+        let agent = may_change.then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
 
         let served = self.serve(parts, incoming, &mut session).await;
         let mut response = served.unwrap_or_else(|reject| self.refuse(&reject));
 
-        match self.gateway.sessions.commit(session, self.visit(agent.as_ref())).await {
+        match self.gateway.sessions.commit(session, self.visit(agent.as_ref()), response.status()).await {
             Ok(committed) => announce(&mut response, committed),
             Err(error) => response = self.refuse(&error.into()),
         }
@@ -127,8 +136,20 @@ impl Exchange<'_> {
             // PERF: boxed, so that the future of a request for an app need not be large enough for it.
             return Box::pin(self.own_page(&parts, incoming, session)).await;
         };
+        if !route.activity {
+            session.not_an_activity();
+        }
+        let allowed = matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
+        if allowed && route.session_headers != SessionHeaders::None {
+            self.gateway.sessions.take_flash(session).await?;
+        }
         match policy::decide(&route.access, session.identity()) {
-            Decision::Allow(permit) => self.forward(route, permit, parts, incoming).await,
+            Decision::Allow(permit) => {
+                let asked = route.asked(&parts);
+                let mut answer = self.forward(route, permit, session, parts, incoming).await?;
+                session.record_changes(self.wanted_of_the_session(route, asked, &mut answer));
+                Ok(answer)
+            }
             Decision::Login => Ok(self.challenge(&parts)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
         }
@@ -165,11 +186,12 @@ impl Exchange<'_> {
         &self,
         route: &Route,
         permit: Permit<'_>,
+        session: &Session,
         parts: Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Reject> {
-        let personal = permit.identity().is_some() || route.access != Access::Public;
-        let lines = self.lines_for_the_app(route, &permit, &parts.headers);
+        let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
+        let lines = self.lines_for_the_app(route, &permit, session, &parts.headers);
         let request = self.for_the_app(route, parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let answer = match &self.settled.handshake {
@@ -187,6 +209,23 @@ impl Exchange<'_> {
         Ok(answer)
     }
 
+    /// What is to be done to the session after this answer: by the route's rules, and by the app's own word.
+    fn wanted_of_the_session(
+        &self,
+        route: &Route,
+        asked: Option<(Method, String)>,
+        answer: &mut Response<Body>,
+    ) -> Vec<Change> {
+        let (status, now) = (answer.status(), self.settled.now);
+        let mut changes = Vec::new();
+        if let Some((method, path)) = asked {
+            changes = route.rules.changes(&Asked { method: &method, path: &path }, status, answer.headers(), now);
+        }
+        let allowed = route.session_headers == SessionHeaders::ReadWrite;
+        changes.extend(session::headers::take(answer.headers_mut(), allowed, now));
+        changes
+    }
+
     fn for_the_app(&self, route: &Route, parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
@@ -196,15 +235,25 @@ impl Exchange<'_> {
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
-    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>, headers: &HeaderMap) -> HeaderLines {
+    fn lines_for_the_app(
+        &self,
+        route: &Route,
+        permit: &Permit<'_>,
+        session: &Session,
+        headers: &HeaderMap,
+    ) -> HeaderLines {
         let settled = &self.settled;
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
-        if let Some(identity) = permit.identity() {
-            route.identity.inject(identity, &mut lines);
+        let facts = Facts { handle: session.handle(), data: session.data() };
+        route.identity.inject(permit.identity(), &facts, &mut lines);
+        if route.session_headers != SessionHeaders::None
+            && let Err(error) = session::headers::write(&session.into(), &mut lines)
+        {
+            route.report_too_large(error, settled.now);
         }
-        cookies::write_others(headers, self.gateway.sessions.cookie_name(), &mut lines);
+        cookies::write_others(headers, self.gateway.sessions.cookie_names(), &mut lines);
         lines
     }
 
@@ -252,15 +301,16 @@ impl Exchange<'_> {
 
 /// An app's cookie of our name would replace ours in the browser: it is kept back, and the operator is told.
 fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, answer: &mut Response<Body>) {
-    let name = gateway.sessions.cookie_name();
+    let names = gateway.sessions.cookie_names();
+    let is_ours = |line: &HeaderValue| names.iter().any(|name| cookies::sets(line, name));
     let headers = answer.headers_mut();
-    if !headers.get_all(header::SET_COOKIE).iter().any(|line| cookies::sets(line, name)) {
+    if !headers.get_all(header::SET_COOKIE).iter().any(is_ours) {
         return;
     }
-    route.report_cookie_clash(name);
+    route.report_cookie_clash(&names[0]);
     let lines: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
     headers.remove(header::SET_COOKIE);
-    for line in lines.into_iter().filter(|line| !cookies::sets(line, name)) {
+    for line in lines.into_iter().filter(|line| !is_ours(line)) {
         headers.append(header::SET_COOKIE, line);
     }
 }
@@ -268,8 +318,10 @@ fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, answer: &mut Response<
 /// Adds to the head what the commit decided; a response with our cookie is nobody else's to keep.
 fn announce(response: &mut Response<Body>, committed: Committed) {
     let headers = response.headers_mut();
-    if let Some(line) = committed.set_cookie {
-        headers.append(header::SET_COOKIE, line);
+    if !committed.set_cookie.is_empty() {
+        for line in committed.set_cookie {
+            headers.append(header::SET_COOKIE, line);
+        }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers::add_vary_cookie(headers);
     }

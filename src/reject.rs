@@ -106,6 +106,8 @@ impl Reject {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::Session(session::Error::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Session(session::Error::TooManySessions) => StatusCode::FORBIDDEN,
             Self::Upstream(proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -161,7 +163,8 @@ impl Reject {
             Self::Handshake(proxy::BadHandshake::Version) => {
                 vec![(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))]
             }
-            Self::Session(_) => vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))],
+            Self::Session(session::Error::Guessing) => vec![(header::RETRY_AFTER, HeaderValue::from_static("60"))],
+            Self::Session(session::Error::Store(_)) => vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))],
             // A client whose framing or naming is in doubt is not listened to any further.
             Self::Host | Self::Alias(_) | Self::Target(_) => vec![close],
             // Of this body more may come, which nobody will read.

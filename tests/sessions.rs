@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::support::{App, PASSWORD, Response, TestGateway, ok, user};
+use crate::support::{App, Client, PASSWORD, Response, TestGateway, ok, user};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ fn a_cookie_with_one_byte_changed_is_anonymous() {
             client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nCookie: sessionid="));
             client.send(&bytes).send("\r\n\r\n");
             let answer = client.response();
-            assert_eq!((answer.status, answer.all("set-cookie").len()), (401, 0), "{place} {replacement}");
+            assert_eq!((answer.status, forgets(&answer)), (401, true), "{place} {replacement}");
         }
     }
     assert!(app.seen().is_empty());
@@ -92,17 +92,35 @@ fn an_unknown_id_is_replaced_when_every_visitor_has_a_session() {
     assert_eq!(browser.get("/").all("set-cookie"), [""; 0], "and then it has one");
 }
 
-/// SM-22: guessing changes nothing and mints nothing.
+/// Whether the only cookie the answer sets is the deletion of ours.
+fn forgets(answer: &Response) -> bool {
+    matches!(answer.all("set-cookie")[..], [line] if line.starts_with("sessionid=;") && line.contains("Max-Age=0"))
+}
+
+fn guess(client: &mut Client, id: &str) -> Response {
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: sessionid={id}\r\n\r\n"));
+    client.response()
+}
+
+/// SM-22: guessing changes nothing and mints nothing, and goes on for so many ids a minute.
 #[test]
-fn a_thousand_guessed_ids_find_nothing_and_set_nothing() {
+fn guessed_ids_find_nothing_and_are_throttled() {
     let app = App::echoing();
-    let gateway = TestGateway::before(&app);
+    let gateway = TestGateway::with_config(&format!(
+        "limits: {{ unknown_ids_per_minute: 300 }}\nroutes: [{{ upstream: 'http://{}' }}]",
+        app.address
+    ));
     let mut client = gateway.connect();
-    for guess in 0..1000 {
-        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: sessionid={guess:032}\r\n\r\n"));
-        let answer = client.response();
-        assert_eq!((answer.status, answer.all("set-cookie").len()), (401, 0));
+    for id in 0..300 {
+        let answer = guess(&mut client, &format!("{id:032}"));
+        assert_eq!((answer.status, forgets(&answer)), (401, true), "{id}");
     }
+    let answer = guess(&mut client, &format!("{:032}", 301));
+    assert_eq!((answer.status, answer.header("retry-after")), (429, Some("60")));
+    assert!(answer.all("set-cookie").is_empty());
+    assert_eq!(guess(&mut client, "malformed").status, 401, "what costs no look-up is not counted");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response().status, 401, "who brings no id is not in the way");
     assert!(app.seen().is_empty());
 }
 

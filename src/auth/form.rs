@@ -46,6 +46,10 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
         return page(auth, call, rd.as_ref(), status, again);
     }
     let token_fits = call.session.csrf().is_some_and(|secret| csrf::verify(secret, &form.field("csrf")));
+    if !token_fits && call.session.was_replaced() {
+        // The button was pressed twice, and the first time has signed in: the browser goes where it wanted to.
+        return Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)));
+    }
     if !token_fits {
         let (status, again) = refuse(LoginError::Expired, &user);
         return page(auth, call, rd.as_ref(), status, again);
@@ -53,7 +57,8 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
     let password = Zeroizing::new(form.field("password"));
     match try_password(auth, call, &user, password).await {
         Ok(identity) => {
-            call.session.sign_in(identity);
+            let remember = call.sessions.offers_to_remember() && form.field("remember") == "on";
+            call.session.sign_in(identity, remember);
             // SECURITY: 303, so that no browser posts the password on (RFC 9700 §4.12).
             Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)))
         }
@@ -127,14 +132,12 @@ impl Refusal {
 
 fn identity(account: &Account, call: &Call<'_>) -> Identity {
     Identity {
-        user: account.name.as_str().into(),
         name: account.display_name.as_deref().map(Into::into),
         email: account.email.as_deref().map(Into::into),
         groups: account.groups.iter().map(|group| group.as_str().into()).collect(),
         since: call.now,
         proof: account.proof(),
-        rendered: Default::default(),
-        vouched: Default::default(),
+        ..Identity::named(&account.name)
     }
 }
 
@@ -159,7 +162,7 @@ fn page(
 
 fn no_cookies(call: &Call<'_>, rd: Option<&ReturnTo>) -> Page {
     let body = call.pages.no_cookies(&NoCookiesPage {
-        cookie: call.sessions.cookie_name(),
+        cookie: &call.sessions.cookie_names()[0],
         cookie_check: &call.url("/cookie-check"),
         login: &super::login_url(call.prefix, rd.map(ReturnTo::as_str)),
         insecure: !call.https && call.sessions.cookie_needs_https(),

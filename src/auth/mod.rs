@@ -22,6 +22,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::config::schema;
+use crate::identity::Source;
 use crate::session::Session;
 use password::Hasher;
 use regulation::Regulation;
@@ -63,7 +64,7 @@ impl Auth {
 
     /// Ends a session whose account was removed or disabled, or got another password or other groups, since sign-in.
     pub fn check_account(&self, session: &mut Session) {
-        let Some(identity) = session.identity() else { return };
+        let Some(identity) = session.identity().filter(|identity| identity.source == Source::Form) else { return };
         // SECURITY: without a users table nobody could have signed in: fail closed. Asked on every request, because a
         // sign-in that was under way while the file changed is in no list of sessions to end.
         let Some(users) = &self.users else { return session.revoke() };

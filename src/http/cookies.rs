@@ -14,10 +14,10 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item =
     headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes())).filter_map(move |pair| value_of(pair, name))
 }
 
-/// Writes the client's cookies as one line (RFC 9113 §8.2.3), all but those called `name`; nothing when none is left.
-pub fn write_others(headers: &HeaderMap, name: &str, lines: &mut HeaderLines) {
+/// Writes the client's cookies as one line (RFC 9113 §8.2.3), all but those called one of `names`; nothing when none is left.
+pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderLines) {
     let others = headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes()));
-    let others = others.filter(|pair| !pair.is_empty() && value_of(pair, name).is_none());
+    let others = others.filter(|pair| !pair.is_empty() && names.iter().all(|name| value_of(pair, name).is_none()));
     lines.push_joined(&COOKIE, b"; ", others);
 }
 
@@ -75,7 +75,7 @@ mod tests {
 
     fn rest(lines: &[&str]) -> Option<String> {
         let mut written = HeaderLines::default();
-        write_others(&map(lines), "sessionid", &mut written);
+        write_others(&map(lines), &["sessionid".into()], &mut written);
         let headers = parsed(&written);
         assert!(headers.get_all(COOKIE).iter().count() <= 1);
         headers.get(COOKIE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
@@ -127,7 +127,7 @@ mod tests {
         #[test]
         fn after_removal_nothing_of_the_name_is_left(line in "[a-z=; \t\"]{0,60}") {
             let mut written = HeaderLines::default();
-            write_others(&map(&[&line, "sessionid=z"]), "sessionid", &mut written);
+            write_others(&map(&[&line, "sessionid=z"]), &["sessionid".into()], &mut written);
             prop_assert_eq!(values(&parsed(&written), "sessionid").count(), 0);
         }
     }

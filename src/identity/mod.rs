@@ -25,6 +25,8 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// When this was proven.
     pub since: Timestamp,
+    /// Who vouches for it.
+    pub source: Source,
     /// What the sign-in rested on, for its source to compare: see `auth::users::Proof`.
     pub proof: [u8; 8],
     /// The state of its source in which it was last found to hold.
@@ -66,7 +68,41 @@ impl PartialEq for Vouched {
 
 impl Eq for Vouched {}
 
+/// Who vouches for an identity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// The gateway's own form: its users table is asked for as long as the session lives.
+    #[default]
+    Form,
+    /// The app itself.
+    App,
+}
+
 impl Identity {
+    /// A user of whom nothing but the name is known.
+    #[must_use]
+    pub fn named(user: &str) -> Self {
+        Self {
+            user: user.into(),
+            name: None,
+            email: None,
+            groups: Vec::new(),
+            since: Timestamp(0),
+            source: Source::Form,
+            proof: [0; 8],
+            vouched: Vouched::default(),
+            rendered: headers::Rendered::default(),
+        }
+    }
+
+    /// Whether both are the same person with the same rights and the same voucher.
+    #[must_use]
+    pub fn is_the_same_as(&self, other: &Self) -> bool {
+        let facts =
+            |identity: &Self| (identity.source, identity.user.clone(), identity.name.clone(), identity.email.clone());
+        facts(self) == facts(other) && self.groups == other.groups
+    }
+
     /// Whether the user is in at least one of `groups`.
     #[must_use]
     pub fn is_in_any(&self, groups: &[String]) -> bool {

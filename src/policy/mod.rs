@@ -55,6 +55,7 @@ mod tests {
             email: None,
             groups,
             since: Timestamp(0),
+            source: Default::default(),
             proof: [0; 8],
             rendered: Default::default(),
             vouched: Default::default(),

@@ -50,11 +50,18 @@ impl SessionCookie {
         &self.name
     }
 
-    /// Gives the browser `id`, to be kept for `left`. `https`: whether the browser's request was secure.
+    /// The same cookie under another name.
     #[must_use]
-    pub fn set(&self, id: &Id, left: Duration, https: bool) -> Option<HeaderValue> {
+    pub fn renamed(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self.clone() }
+    }
+
+    /// Gives the browser `id`, to be kept for `left`; `persistent` overrides whether it outlives the browser.
+    /// `https`: whether the browser's request was secure.
+    #[must_use]
+    pub fn set(&self, id: &Id, left: Duration, persistent: Option<bool>, https: bool) -> Option<HeaderValue> {
         let mut cookie = self.build(id.reveal(), https);
-        if self.persistent {
+        if persistent.unwrap_or(self.persistent) {
             let seconds = left.min(LONGEST_MAX_AGE).as_secs();
             cookie.set_max_age(time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
         }
@@ -74,7 +81,7 @@ impl SessionCookie {
     /// A cookie like ours in all but name, to find out whether the browser keeps such a one.
     #[must_use]
     pub fn probe(&self) -> Self {
-        Self { name: format!("{}-check", self.name), ..self.clone() }
+        self.renamed(&format!("{}-check", self.name))
     }
 
     /// Sets the cookie to a word that is no secret, for a minute.
@@ -127,7 +134,7 @@ mod tests {
         let cookie = SessionCookie::from_config(&config);
         let id = Id::parse(&[b'a'; 32]).unwrap();
         let text = |line: Option<HeaderValue>| line.unwrap().to_str().unwrap().replace(&"a".repeat(32), "ID");
-        (text(cookie.set(&id, Duration::from_millis(90_500), https)), text(cookie.delete(https)))
+        (text(cookie.set(&id, Duration::from_millis(90_500), None, https)), text(cookie.delete(https)))
     }
 
     #[test]

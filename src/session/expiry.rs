@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::changes::Expiry;
+use super::record::Record;
 use crate::clock::Timestamp;
 use crate::config::schema;
 
@@ -13,16 +15,23 @@ use crate::config::schema;
 pub struct Policy {
     idle: Option<Duration>,
     absolute: Duration,
+    remember_me: Option<Duration>,
     touch_interval: Duration,
+    rotate_every: Option<Duration>,
+    rotation_grace: Duration,
 }
 
-/// The times of one session.
+/// What decides about one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     /// From here the absolute timeout counts.
     pub since: Timestamp,
     /// The last request that counted as activity.
     pub last_seen: Timestamp,
+    /// The user asked to be remembered.
+    pub remember: bool,
+    /// What the app decided.
+    pub expiry: Expiry,
 }
 
 /// What is left of a session that lives.
@@ -43,17 +52,25 @@ pub enum Expired {
     Absolute,
 }
 
+impl Times {
+    /// Those of a record that was last used at `last_seen`.
+    #[must_use]
+    pub fn of(record: &Record, last_seen: Timestamp) -> Self {
+        Self { since: record.since, last_seen, remember: record.remember, expiry: record.expiry }
+    }
+}
+
 impl Policy {
     /// From the configuration.
     #[must_use]
     pub fn from_config(session: &schema::Session) -> Self {
-        let idle = session.idle_timeout.map(schema::Duration::get);
-        // A touch that came later than the idle timeout would end sessions in use.
-        let longest_touch = idle.map_or(Duration::MAX, |idle| idle / 4);
         Self {
-            idle,
+            idle: session.idle_timeout.map(schema::Duration::get),
             absolute: session.absolute_timeout.get(),
-            touch_interval: session.touch_interval.get().min(longest_touch),
+            remember_me: session.remember_me.map(schema::Duration::get),
+            touch_interval: session.touch_interval.get(),
+            rotate_every: session.rotate_every.map(schema::Duration::get),
+            rotation_grace: session.rotation_grace.get(),
         }
     }
 
@@ -62,24 +79,79 @@ impl Policy {
     /// # Errors
     /// [`Expired`] when nothing is.
     pub fn judge(&self, times: Times, now: Timestamp) -> Result<Remaining, Expired> {
-        let left = |limit: Duration, from: Timestamp| limit.checked_sub(now.since(from)).filter(|left| !left.is_zero());
-        Ok(Remaining {
-            absolute: left(self.absolute, times.since).ok_or(Expired::Absolute)?,
-            idle: self.idle.map(|limit| left(limit, times.last_seen).ok_or(Expired::Idle)).transpose()?,
-        })
+        let left = |limit: Duration, from| limit.checked_sub(now.since(from)).filter(|left| !left.is_zero());
+        let mut absolute = left(self.absolute(times), times.since).ok_or(Expired::Absolute)?;
+        if let Expiry::At(end) = times.expiry {
+            absolute = absolute.min(end.since(now));
+            if absolute.is_zero() {
+                return Err(Expired::Absolute);
+            }
+        }
+        let idle = self.idle(times).map(|limit| left(limit, times.last_seen).ok_or(Expired::Idle)).transpose()?;
+        Ok(Remaining { idle, absolute })
     }
 
     /// The moment after which a sweep may delete the session unread.
     #[must_use]
     pub fn deadline(&self, times: Times) -> Timestamp {
-        let absolute = times.since.plus(self.absolute);
-        self.idle.map_or(absolute, |idle| absolute.min(times.last_seen.plus(idle)))
+        let mut end = times.since.plus(self.absolute(times));
+        if let Expiry::At(at) = times.expiry {
+            end = end.min(at);
+        }
+        self.idle(times).map_or(end, |idle| end.min(times.last_seen.plus(idle)))
     }
 
     /// Whether "last seen" is old enough to be written again.
     #[must_use]
-    pub fn touch_is_due(&self, last_seen: Timestamp, now: Timestamp) -> bool {
-        now.since(last_seen) >= self.touch_interval && now > last_seen
+    pub fn touch_is_due(&self, times: Times, now: Timestamp) -> bool {
+        // A touch that came later than the idle timeout would end sessions in use.
+        let interval = self.idle(times).map_or(self.touch_interval, |idle| self.touch_interval.min(idle / 4));
+        now > times.last_seen && now.since(times.last_seen) >= interval
+    }
+
+    /// Whether the id, given out at `issued`, is old enough to be replaced.
+    #[must_use]
+    pub fn rotation_is_due(&self, issued: Timestamp, now: Timestamp) -> bool {
+        self.rotate_every.is_some_and(|every| now.since(issued) >= every)
+    }
+
+    /// Whether a replaced id still works when its successor was first used at `used`.
+    #[must_use]
+    pub fn is_in_grace(&self, used: Timestamp, now: Timestamp) -> bool {
+        now.since(used) < self.rotation_grace
+    }
+
+    /// Until when an id that a sign-in replaced is known.
+    #[must_use]
+    pub fn end_of_grace(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.rotation_grace)
+    }
+
+    /// Until when the use of a replaced id is known as theft: as long as the id could have lived unused.
+    #[must_use]
+    pub fn end_of_watch(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.idle.unwrap_or(self.absolute).max(self.rotation_grace))
+    }
+
+    /// Whether users may ask to be remembered.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        self.remember_me.is_some()
+    }
+
+    /// The absolute timeout; an app may shorten it, not lengthen it.
+    fn absolute(&self, times: Times) -> Duration {
+        self.remember_me.filter(|_| times.remember).unwrap_or(self.absolute)
+    }
+
+    /// The idle timeout. None for those who asked to be remembered, and where the app has named the moment.
+    fn idle(&self, times: Times) -> Option<Duration> {
+        match times.expiry {
+            Expiry::Sliding(idle) => Some(idle),
+            Expiry::At(_) => None,
+            Expiry::Policy | Expiry::Browser if times.remember => None,
+            Expiry::Policy | Expiry::Browser => self.idle,
+        }
     }
 }
 
@@ -92,12 +164,18 @@ mod tests {
     const HOUR: u64 = 3_600_000;
 
     fn policy(idle: Option<u64>, absolute: u64) -> Policy {
-        let idle = idle.map(Duration::from_millis);
-        Policy { idle, absolute: Duration::from_millis(absolute), touch_interval: Duration::from_secs(60) }
+        let mut policy = Policy::from_config(&schema::Session::default());
+        policy.idle = idle.map(Duration::from_millis);
+        policy.absolute = Duration::from_millis(absolute);
+        policy
+    }
+
+    fn times(since: u64, last_seen: u64) -> Times {
+        Times { since: Timestamp(since), last_seen: Timestamp(last_seen), remember: false, expiry: Expiry::Policy }
     }
 
     fn judge(policy: Policy, since: u64, last_seen: u64, now: u64) -> Result<Remaining, Expired> {
-        policy.judge(Times { since: Timestamp(since), last_seen: Timestamp(last_seen) }, Timestamp(now))
+        policy.judge(times(since, last_seen), Timestamp(now))
     }
 
     #[test]
@@ -129,15 +207,52 @@ mod tests {
         let session =
             schema::Session { idle_timeout: Some(schema::Duration::seconds(8)), ..schema::Session::default() };
         let policy = Policy::from_config(&session);
-        assert!(policy.touch_is_due(Timestamp(0), Timestamp(2000)));
-        assert!(!policy.touch_is_due(Timestamp(0), Timestamp(1999)));
+        assert!(policy.touch_is_due(times(0, 0), Timestamp(2000)));
+        assert!(!policy.touch_is_due(times(0, 0), Timestamp(1999)));
+    }
+
+    #[test]
+    fn an_app_may_shorten_a_session_and_not_lengthen_it() {
+        let policy = policy(Some(HOUR), 10 * HOUR);
+        let own = |expiry, seen, now| policy.judge(Times { expiry, ..times(0, seen) }, Timestamp(now));
+        let sliding = |seconds| Expiry::Sliding(Duration::from_secs(seconds));
+        assert_eq!(own(sliding(10), 5000, 15_000), Err(Expired::Idle));
+        assert!(own(sliding(10), 5000, 14_999).is_ok());
+        assert!(own(sliding(7200), 0, 2 * HOUR - 1).is_ok(), "a longer idle time within the absolute one");
+        assert_eq!(own(sliding(1_000_000), 9 * HOUR, 10 * HOUR), Err(Expired::Absolute));
+        assert!(own(Expiry::At(Timestamp(5 * HOUR)), 0, 5 * HOUR - 1).is_ok(), "used or not");
+        assert_eq!(own(Expiry::At(Timestamp(5 * HOUR)), 5 * HOUR, 5 * HOUR), Err(Expired::Absolute));
+        assert_eq!(own(Expiry::At(Timestamp(50 * HOUR)), 0, 10 * HOUR), Err(Expired::Absolute));
+        assert_eq!(own(Expiry::Browser, 0, HOUR), Err(Expired::Idle), "the row lives by the policy");
+    }
+
+    #[test]
+    fn who_is_remembered_may_stay_away_until_the_longer_absolute_timeout() {
+        let mut policy = policy(Some(HOUR), 10 * HOUR);
+        policy.remember_me = Some(Duration::from_millis(100 * HOUR));
+        let remembered = Times { remember: true, ..times(0, 0) };
+        assert!(policy.judge(remembered, Timestamp(100 * HOUR - 1)).is_ok());
+        assert_eq!(policy.judge(remembered, Timestamp(100 * HOUR)), Err(Expired::Absolute));
+    }
+
+    fn expiries() -> impl Strategy<Value = Expiry> {
+        prop_oneof![
+            Just(Expiry::Policy),
+            Just(Expiry::Browser),
+            (1..HOUR).prop_map(|ms| Expiry::Sliding(Duration::from_millis(ms))),
+            (0..4 * HOUR).prop_map(|ms| Expiry::At(Timestamp(ms))),
+        ]
     }
 
     proptest! {
         #[test]
-        fn a_session_that_lives_has_not_reached_its_deadline(idle in 1..HOUR, absolute in 1..HOUR, since in 0..HOUR, seen in 0..HOUR, now in 0..3 * HOUR) {
-            let policy = policy(Some(idle), absolute);
-            let times = Times { since: Timestamp(since), last_seen: Timestamp(since + seen) };
+        fn a_session_that_lives_has_not_reached_its_deadline(
+            idle in 1..HOUR, absolute in 1..HOUR, since in 0..HOUR, seen in 0..HOUR, now in 0..3 * HOUR,
+            remember: bool, own in expiries(),
+        ) {
+            let mut policy = policy(Some(idle), absolute);
+            policy.remember_me = Some(Duration::from_millis(2 * absolute));
+            let times = Times { remember, expiry: own, ..times(since, since + seen) };
             let now = Timestamp(since + seen + now);
             prop_assert_eq!(policy.judge(times, now).is_ok(), now < policy.deadline(times));
         }

@@ -1,31 +1,41 @@
-//! Opens, commits and revokes sessions: the only caller of a store.
+//! All sessions: opened before a request is served, committed before its response head leaves.
 //!
-//! `pipeline` opens before it asks who somebody is and commits before the response head leaves. Rules
-//! about expiry, ids, rotation and cookies meet here; each stands in its own file.
+//! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `open`, `commit`,
+//! `rotation` and `endings` each hold one part of a session's life.
 
+mod commit;
+mod endings;
+mod open;
+mod rotation;
+
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::changes::Change;
+use super::changes::Expiry;
 use super::cookie::SessionCookie;
-use super::expiry::{Expired, Policy, Times};
+use super::events::Event;
+use super::expiry::{Policy, Times};
+use super::guesses::Guesses;
 use super::id::{Id, NoRandomness};
 use super::keyring::Keyring;
-use super::recall::Recall;
 use super::record::Record;
-use super::session::{Found, Session};
 use crate::clock::Timestamp;
 use crate::config::schema;
 use crate::http::cookies;
 use crate::store::{self, Entry, Meta, Store};
 
-/// A client may send a handful of cookies of our name (sibling domains, other paths); more are not looked up.
-const MOST_COOKIES: usize = 4;
-
 /// How much of a `User-Agent` is kept.
 const LONGEST_AGENT: usize = 200;
+
+/// So many different ones share their memory; browsers of one time are far fewer.
+const MOST_AGENTS: usize = 4096;
+
+/// Sign-ins of one user wait for each other where sessions per user are limited; those of most others do not.
+const GATES: usize = 64;
 
 /// All sessions of the gateway.
 pub struct Manager {
@@ -33,18 +43,34 @@ pub struct Manager {
     keyring: Keyring,
     policy: Policy,
     cookie: SessionCookie,
+    /// Names under which the cookie is still read.
+    previous: Vec<SessionCookie>,
+    /// All our names, for taking the cookie out of requests.
+    names: Vec<Box<str>>,
     create: schema::Create,
+    save_every_request: bool,
+    max_data_size: usize,
+    max_per_user: Option<(usize, schema::OnLimit)>,
+    guesses: Option<Guesses>,
+    agents: Mutex<HashSet<Arc<str>>>,
+    gates: [tokio::sync::Mutex<()>; GATES],
 }
 
-/// Why a session could not be opened or committed. The gateway or its store is at fault.
+/// Why a session could not be opened or committed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store.
+    /// The store is at fault.
     #[error(transparent)]
     Store(#[from] store::Error),
     /// See [`NoRandomness`].
     #[error(transparent)]
     Random(#[from] NoRandomness),
+    /// The client presented too many ids that no session has.
+    #[error("too many unknown session ids from this address (limits.unknown_ids_per_minute)")]
+    Guessing,
+    /// The user has `session.max_per_user` sessions, and `on_limit` is `deny`.
+    #[error("the user has session.max_per_user sessions already")]
+    TooManySessions,
 }
 
 /// The circumstances of a request that a session remembers.
@@ -63,8 +89,8 @@ pub struct Visit<'a> {
 /// What the response must carry.
 #[derive(Debug, Default)]
 pub struct Committed {
-    /// A `Set-Cookie` line that sets or deletes our cookie.
-    pub set_cookie: Option<HeaderValue>,
+    /// `Set-Cookie` lines that set or delete our cookie.
+    pub set_cookie: Vec<HeaderValue>,
     /// Several living sessions were presented: the browser's cookies are in disorder.
     pub clear_cookies: bool,
 }
@@ -72,20 +98,36 @@ pub struct Committed {
 impl Manager {
     /// Binds the rules of `session` to a store.
     #[must_use]
-    pub fn new(session: &schema::Session, keyring: Keyring, store: Arc<dyn Store>) -> Self {
+    pub fn new(
+        session: &schema::Session,
+        unknown_ids_per_minute: Option<u32>,
+        keyring: Keyring,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let cookie = SessionCookie::from_config(&session.cookie);
+        let previous: Vec<_> = session.cookie.previous_names.iter().map(|name| cookie.renamed(name)).collect();
+        let names = std::iter::once(&cookie).chain(&previous).map(|cookie| cookie.name().into()).collect();
         Self {
             store,
             keyring,
             policy: Policy::from_config(session),
-            cookie: SessionCookie::from_config(&session.cookie),
+            cookie,
+            previous,
+            names,
             create: session.create,
+            save_every_request: session.save_every_request,
+            max_data_size: usize::try_from(session.max_data_size.bytes()).unwrap_or(usize::MAX),
+            max_per_user: session.max_per_user.map(|most| (most as usize, session.on_limit)),
+            guesses: Guesses::new(unknown_ids_per_minute),
+            agents: Mutex::default(),
+            gates: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         }
     }
 
-    /// The session cookie's name, which no app gets to see.
+    /// The session cookie's names, which no app gets to see; the present one first.
     #[must_use]
-    pub fn cookie_name(&self) -> &str {
-        self.cookie.name()
+    pub fn cookie_names(&self) -> &[Box<str>] {
+        &self.names
     }
 
     /// Whether browsers keep the cookie over TLS only.
@@ -115,70 +157,13 @@ impl Manager {
     /// Whether the client sent any cookie of our name, living or not.
     #[must_use]
     pub fn was_presented(&self, headers: &HeaderMap) -> bool {
-        cookies::values(headers, self.cookie.name()).next().is_some()
+        self.names.iter().any(|name| cookies::values(headers, name).next().is_some())
     }
 
-    /// Finds the living session that the client's cookie names.
-    ///
-    /// # Errors
-    /// When the store is unreachable; an unknown, expired or malformed id is no error but no session.
-    pub async fn open(&self, headers: &HeaderMap, recall: &Recall, now: Timestamp) -> Result<Session, Error> {
-        let mut session = Session { activity: true, ..Session::default() };
-        for value in cookies::values(headers, self.cookie.name()).take(MOST_COOKIES) {
-            // SECURITY: a malformed id costs no look-up, and an unknown one is never adopted.
-            let Some(key) = recall.key(value) else { continue };
-            match (self.load(key, now).await?, &session.found) {
-                (Some(found), Some(other)) if found.key != other.key => session.contradictory = true,
-                (Some(found), _) => session.found = Some(found),
-                (None, _) => {}
-            }
-        }
-        if session.contradictory {
-            // SECURITY: one of them was planted, and we cannot know which (RFC 6265bis §8.6).
-            tracing::warn!(event = "contradictory_cookies", "several living sessions in one request: none is used");
-            session.found = None;
-        }
-        if session.found.is_none() && self.create == schema::Create::Always {
-            session.csrf_or_begin(now)?;
-        }
-        Ok(session)
-    }
-
-    /// Applies what the request recorded, before its response head leaves.
-    ///
-    /// # Errors
-    /// When the store is unreachable or full: nothing has been promised to the browser then.
-    pub async fn commit(&self, session: Session, visit: Visit<'_>) -> Result<Committed, Error> {
-        if let Some(revoked) = &session.revoked {
-            self.delete(revoked, "revoked", visit).await?;
-        }
-        if session.changes.is_empty() {
-            self.touch(&session, visit.now).await;
-            let dead = session.contradictory || session.revoked.is_some();
-            let set_cookie = dead.then(|| self.cookie.delete(visit.https)).flatten();
-            return Ok(Committed { set_cookie, clear_cookies: session.contradictory });
-        }
-        let set_cookie = match session.changes.contains(&Change::End) {
-            true => self.end(&session, visit).await?,
-            false => self.write(&session, visit).await?,
-        };
-        Ok(Committed { set_cookie, clear_cookies: session.contradictory })
-    }
-
-    /// Ends every session of a user; returns how many there were.
-    ///
-    /// # Errors
-    /// When the store is unreachable.
-    pub async fn revoke_user(&self, user: &str) -> Result<usize, Error> {
-        let sessions = self.store.list_by_user(user).await?;
-        let mut ended = 0;
-        for (key, entry) in sessions {
-            if self.store.delete(key).await? {
-                tracing::info!(event = "revoked", user, handle = %entry.meta.handle, "session revoked");
-                ended += 1;
-            }
-        }
-        Ok(ended)
+    /// Whether "remember me" is offered on the sign-in page.
+    #[must_use]
+    pub fn offers_to_remember(&self) -> bool {
+        self.policy.remembers()
     }
 
     /// Deletes up to `limit` expired sessions; returns how many.
@@ -186,7 +171,11 @@ impl Manager {
     /// # Errors
     /// When the store is unreachable.
     pub async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, Error> {
-        Ok(self.store.sweep(now, limit).await?)
+        let swept = self.store.sweep(now, limit).await?;
+        for entry in swept.iter().filter(|entry| !entry.meta.alias) {
+            Event::Expired.log(&entry.meta, None, "swept");
+        }
+        Ok(swept.len())
     }
 
     /// Whether the store can be reached.
@@ -197,106 +186,56 @@ impl Manager {
         Ok(self.store.ping().await?)
     }
 
-    async fn load(&self, key: store::Key, now: Timestamp) -> Result<Option<Found>, Error> {
-        let Some(entry) = self.store.load(key).await? else { return Ok(None) };
-        let Some(Some(record)) = entry.decoded(Record::decode) else {
-            tracing::warn!(event = "undecodable", handle = %entry.meta.handle, "a stored session cannot be read");
-            return Ok(None);
-        };
-        let times = Times { since: record.since, last_seen: entry.last_seen() };
-        match self.policy.judge(times, now) {
-            Ok(remaining) => Ok(Some(Found { key, entry, remaining })),
-            Err(reason) => {
-                self.expire(key, &entry, reason).await;
-                Ok(None)
-            }
-        }
+    /// A record as the store takes it.
+    fn entry(&self, meta: Meta, record: &Record, last_seen: Timestamp) -> Entry {
+        Entry::new(meta, record.encode(), last_seen, self.policy.deadline(Times::of(record, last_seen)))
     }
 
-    /// Deletes what has expired, so that no later clock can revive it.
-    async fn expire(&self, key: store::Key, entry: &Entry, reason: Expired) {
-        let user = entry.meta.user.as_deref();
-        tracing::info!(event = "expired", ?reason, user, handle = %entry.meta.handle, "session expired");
-        if let Err(error) = self.store.delete(key).await {
-            tracing::warn!(%error, "an expired session could not be deleted");
-        }
-    }
-
-    async fn touch(&self, session: &Session, now: Timestamp) {
-        let Some(found) = session.found.as_ref().filter(|_| session.activity) else { return };
-        if !self.policy.touch_is_due(found.entry.last_seen(), now) {
-            return;
-        }
-        let Some(record) = found.record() else { return };
-        let deadline = self.policy.deadline(Times { since: record.since, last_seen: now });
-        // A touch that is lost shortens the session by `touch_interval` at most.
-        if let Err(error) = self.store.touch(found.key, now, deadline).await {
-            tracing::warn!(%error, "last seen could not be written");
-        }
-    }
-
-    async fn end(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
-        if let Some(found) = &session.found {
-            self.delete(found, "signed_out", visit).await?;
-        }
-        Ok(self.cookie.delete(visit.https))
-    }
-
-    async fn delete(&self, found: &Found, event: &'static str, visit: Visit<'_>) -> Result<(), Error> {
-        self.store.delete(found.key).await?;
-        let meta = &found.entry.meta;
-        tracing::info!(event, user = meta.user.as_deref(), address = %visit.address, handle = %meta.handle, "session ended");
-        Ok(())
-    }
-
-    /// Creates the session under a new id; the one it replaces is deleted afterwards, never before.
-    async fn write(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
-        let mut record = match (&session.fresh, session.found.as_ref().and_then(Found::record)) {
-            (Some(fresh), _) => Record::clone(fresh),
-            (None, Some(found)) => found.clone(),
-            (None, None) => Record::new(visit.now)?,
-        };
-        for change in &session.changes {
-            change.apply(&mut record, visit.now);
-        }
-        if session.changes.iter().any(Change::rotates) {
-            // A token from before the sign-in must not work after it.
-            record.csrf = Record::new(visit.now)?.csrf;
-        }
-        let id = self.create(&record, visit).await?;
-        if let Some(old) = &session.found {
-            self.store.delete(old.key).await?;
-        }
-        let times = Times { since: record.since, last_seen: visit.now };
-        let left = self.policy.judge(times, visit.now).map(|remaining| remaining.absolute).unwrap_or_default();
-        Ok(self.cookie.set(&id, left, visit.https))
-    }
-
-    async fn create(&self, record: &Record, visit: Visit<'_>) -> Result<Id, Error> {
-        loop {
-            let id = Id::generate()?;
-            let meta = self.envelope(&id, record, visit);
-            let (handle, user) = (meta.handle, meta.user.clone());
-            let deadline = self.policy.deadline(Times { since: record.since, last_seen: visit.now });
-            if self.store.create(id.key(), Entry::new(meta, record.encode(), visit.now, deadline)).await? {
-                let event = if user.is_some() { "signed_in" } else { "created" };
-                tracing::info!(event, user = user.as_deref(), address = %visit.address, %handle, "session {event}");
-                return Ok(id);
-            }
-        }
-    }
-
+    /// The envelope of a new session.
     fn envelope(&self, id: &Id, record: &Record, visit: Visit<'_>) -> Meta {
-        let agent = visit.agent.and_then(|agent| agent.to_str().ok());
         Meta {
             handle: self.keyring.handle(id),
             user: record.identity.as_ref().map(|identity| identity.user.clone()),
             created: visit.now,
             address: Some(visit.address),
-            // `to_str` gave visible ASCII, so any byte is a boundary.
-            agent: agent.map(|agent| agent[..agent.len().min(LONGEST_AGENT)].into()),
+            agent: visit.agent.and_then(|agent| agent.to_str().ok()).map(|agent| self.shared(agent)),
             alias: false,
         }
+    }
+
+    /// Most sessions name one of a few browsers: they share the text.
+    fn shared(&self, agent: &str) -> Arc<str> {
+        // `to_str` gave visible ASCII, so any byte is a boundary.
+        let agent = &agent[..agent.len().min(LONGEST_AGENT)];
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = agents.get(agent) {
+            return Arc::clone(known);
+        }
+        if agents.len() >= MOST_AGENTS {
+            agents.retain(|agent| Arc::strong_count(agent) > 1);
+        }
+        let agent: Arc<str> = agent.into();
+        if agents.len() < MOST_AGENTS {
+            agents.insert(Arc::clone(&agent));
+        }
+        agent
+    }
+
+    /// The line that gives the browser `id`, for as long as its session can last.
+    fn give(&self, id: &Id, record: &Record, visit: Visit<'_>) -> Option<HeaderValue> {
+        let left = self.policy.judge(Times::of(record, visit.now), visit.now).ok();
+        let left = left.map_or(Duration::ZERO, |left| match record.expiry {
+            // The cookie is renewed whenever "last seen" is written.
+            Expiry::Sliding(idle) => left.absolute.min(idle),
+            _ => left.absolute,
+        });
+        let ends_with_the_browser = record.expiry == Expiry::Browser;
+        let persistent = match () {
+            () if ends_with_the_browser => Some(false),
+            () if record.remember || record.expiry != Expiry::Policy => Some(true),
+            () => None,
+        };
+        self.cookie.set(id, left, persistent, visit.https)
     }
 }
 

@@ -4,18 +4,25 @@
 //! [`Manager::commit`]s them before the response head leaves. Ids live in cookies only; everything else
 //! names a session by its handle. The store is asked by the manager alone.
 
+mod alias;
 mod changes;
+mod claims;
 mod cookie;
+mod data;
+mod events;
 mod expiry;
+mod guesses;
+pub mod headers;
 mod id;
 mod keyring;
 mod manager;
 mod recall;
 mod record;
+pub mod rules;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 
-pub use changes::Change;
+pub use changes::{Change, Expiry, Step};
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{Committed, Error, Manager, Visit};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::Change;
+use super::data::Data;
 use super::expiry::Remaining;
-use super::id::NoRandomness;
-use super::record::Record;
+use super::headers::View;
+use super::id::{Id, NoRandomness};
+use super::record::{Record, Stored};
 use crate::clock::Timestamp;
 use crate::identity::Identity;
 use crate::store::{Entry, Handle, Key};
@@ -22,22 +24,66 @@ pub struct Session {
     /// A session that begins with this request.
     pub(super) fresh: Option<Box<Record>>,
     pub(super) changes: Vec<Change>,
-    /// The client sent cookies of several living sessions: none is used, all are cleared.
-    pub(super) contradictory: bool,
-    pub(super) activity: bool,
+    pub(super) presented: Presented,
+    /// Values that are told to the app with this request, and gone from the store already.
+    pub(super) flash: Data,
+    pub(super) is_no_activity: bool,
+}
+
+/// What the browser's cookies of our name were.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presented {
+    /// There were none.
+    #[default]
+    Nothing,
+    /// None of them names a session, or not any more: the browser may forget them.
+    Dead,
+    /// One of them is the id before a sign-in of a moment ago: the browser may hold the id after it by now, which a
+    /// deletion would take away.
+    Replaced,
+    /// One of them names a living session.
+    Living,
+    /// They name several: one was planted, and none is used.
+    Contradictory,
 }
 
 /// A living session from the store.
 #[derive(Debug)]
 pub(super) struct Found {
+    /// The id under which it lives; the browser may have presented the one before.
+    pub id: Id,
     pub key: Key,
     pub entry: Arc<Entry>,
     pub remaining: Remaining,
+    /// Key of the replaced id that the browser presented.
+    pub via: Option<Key>,
+    /// The browser does not have this id under this name yet.
+    pub offer: bool,
 }
 
 impl Found {
     pub(super) fn record(&self) -> Option<&Record> {
-        self.entry.decoded(Record::decode)?.as_ref()
+        record_of(&self.entry)
+    }
+}
+
+pub(super) fn stored_in(entry: &Entry) -> Option<&Stored> {
+    entry.decoded(Stored::decode)?.as_ref()
+}
+
+pub(super) fn record_of(entry: &Entry) -> Option<&Record> {
+    stored_in(entry)?.session()
+}
+
+impl<'a> From<&'a Session> for View<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            handle: session.handle(),
+            created: session.created(),
+            expires_in: session.expires_in(),
+            data: session.data(),
+            flash: session.flash(),
+        }
     }
 }
 
@@ -66,9 +112,27 @@ impl Session {
         self.found.as_ref().map(|found| (found.remaining.idle, found.remaining.absolute))
     }
 
+    /// What is left of it if nobody uses it.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.remaining().map(|(idle, absolute)| idle.map_or(absolute, |idle| idle.min(absolute)))
+    }
+
+    /// The app's data, a JSON object on one line of ASCII.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        self.record().map_or("{}", |record| record.data.text())
+    }
+
+    /// Values for this request only, as above.
+    #[must_use]
+    pub fn flash(&self) -> &str {
+        self.flash.text()
+    }
+
     /// The secret behind form tokens, if there is a session.
     #[must_use]
-    pub fn csrf(&self) -> Option<&[u8; 32]> {
+    pub fn csrf(&self) -> Option<&[u8; 16]> {
         self.record().map(|record| &record.csrf)
     }
 
@@ -76,7 +140,7 @@ impl Session {
     ///
     /// # Errors
     /// [`NoRandomness`].
-    pub fn csrf_or_begin(&mut self, now: Timestamp) -> Result<[u8; 32], NoRandomness> {
+    pub fn csrf_or_begin(&mut self, now: Timestamp) -> Result<[u8; 16], NoRandomness> {
         if let Some(secret) = self.csrf() {
             return Ok(*secret);
         }
@@ -88,13 +152,18 @@ impl Session {
     }
 
     /// Signs the session in: from the commit on it has a new id.
-    pub fn sign_in(&mut self, identity: Identity) {
-        self.changes.push(Change::SignIn(identity));
+    pub fn sign_in(&mut self, identity: Identity, remember: bool) {
+        self.changes.push(Change::SignIn { identity: Box::new(identity), remember });
     }
 
     /// Ends the session.
     pub fn end(&mut self) {
-        self.changes.push(Change::End);
+        self.changes.push(Change::Flush);
+    }
+
+    /// Records what an app or a rule wants done.
+    pub fn record_changes(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
     }
 
     /// Ends the session because its account is gone: from here on the request is anonymous.
@@ -104,7 +173,13 @@ impl Session {
 
     /// This request does not keep the session alive.
     pub fn not_an_activity(&mut self) {
-        self.activity = false;
+        self.is_no_activity = true;
+    }
+
+    /// Whether the browser presented the id before a sign-in of a moment ago.
+    #[must_use]
+    pub fn was_replaced(&self) -> bool {
+        self.presented == Presented::Replaced
     }
 
     /// Whether a new session may come of this request: one was begun, or one of our own pages may begin it.

@@ -61,7 +61,7 @@ async fn create_inserts_only_if_absent(store: impl Store) {
 
 async fn absent_is_an_answer_not_an_error(store: impl Store) {
     assert!(store.load(key(1)).await.unwrap().is_none());
-    assert!(!store.delete(key(1)).await.unwrap());
+    assert!(store.delete(key(1)).await.unwrap().is_none());
     store.touch(key(1), Timestamp(5), Timestamp(5)).await.unwrap();
     assert!(store.load(key(1)).await.unwrap().is_none());
 }
@@ -78,7 +78,7 @@ async fn update_needs_the_version_that_was_read(store: impl Store) {
 async fn update_never_inserts(store: impl Store) {
     store.create(key(1), entry(Some("ann"))).await.unwrap();
     let seen = store.load(key(1)).await.unwrap().unwrap().version();
-    assert!(store.delete(key(1)).await.unwrap());
+    assert!(store.delete(key(1)).await.unwrap().is_some());
     assert_eq!(store.update(key(1), seen, entry(Some("ann"))).await.unwrap(), Updated::Absent);
     assert!(store.load(key(1)).await.unwrap().is_none());
     assert!(store.list_by_user("ann").await.unwrap().is_empty());
@@ -102,7 +102,7 @@ async fn a_write_may_shorten_the_deadline(store: impl Store) {
     assert_eq!(store.update(key(1), 1, shorter).await.unwrap(), Updated::Done);
     let written = store.load(key(1)).await.unwrap().unwrap();
     assert_eq!((written.last_seen(), written.deadline()), (Timestamp(50), Timestamp(300)));
-    assert_eq!(store.sweep(Timestamp(300), 100).await.unwrap(), 1);
+    assert_eq!(store.sweep(Timestamp(300), 100).await.unwrap().len(), 1);
 }
 
 async fn an_alias_is_nobodys_session_and_ends_like_one(store: impl Store) {
@@ -112,9 +112,9 @@ async fn an_alias_is_nobodys_session_and_ends_like_one(store: impl Store) {
     assert!(store.load(key(1)).await.unwrap().unwrap().meta.alias);
     let listed = store.list_by_user("ann").await.unwrap();
     assert_eq!(listed.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key(2)]);
-    assert!(store.delete(key(1)).await.unwrap());
+    assert!(store.delete(key(1)).await.unwrap().is_some());
     assert!(store.create(key(3), alias()).await.unwrap());
-    assert_eq!(store.sweep(Timestamp(1000), 100).await.unwrap(), 2);
+    assert_eq!(store.sweep(Timestamp(1000), 100).await.unwrap().len(), 2);
 }
 
 async fn the_index_by_user_follows_every_write(store: impl Store) {
@@ -133,9 +133,9 @@ async fn sweep_is_bounded_and_takes_the_expired_only(store: impl Store) {
         store.create(key(n), entry(Some("ann"))).await.unwrap();
     }
     store.touch(key(3), Timestamp(10), Timestamp(5000)).await.unwrap();
-    assert_eq!(store.sweep(Timestamp(999), 100).await.unwrap(), 0);
-    assert_eq!(store.sweep(Timestamp(1000), 4).await.unwrap(), 4);
-    assert_eq!(store.sweep(Timestamp(1000), 100).await.unwrap(), 5);
+    assert_eq!(store.sweep(Timestamp(999), 100).await.unwrap().len(), 0);
+    assert_eq!(store.sweep(Timestamp(1000), 4).await.unwrap().len(), 4);
+    assert_eq!(store.sweep(Timestamp(1000), 100).await.unwrap().len(), 5);
     assert_eq!(store.list_by_user("ann").await.unwrap().len(), 1);
 }
 

@@ -76,10 +76,10 @@ impl MemoryStore {
         Updated::Done
     }
 
-    fn remove(&self, key: Key) -> bool {
-        let Some(entry) = self.sessions.remove_if(&key.words(), |_| true) else { return false };
+    fn remove(&self, key: Key) -> Option<Arc<Entry>> {
+        let entry = self.sessions.remove_if(&key.words(), |_| true)?;
         self.index(&entry);
-        true
+        Some(entry)
     }
 
     /// Makes the index say what the table says, after a change to `entry`.
@@ -107,16 +107,16 @@ impl MemoryStore {
     }
 
     /// Once round the shards at most, from where the last sweep stopped.
-    async fn sweep_expired(&self, now: Timestamp, limit: usize) -> usize {
+    async fn sweep_expired(&self, now: Timestamp, limit: usize) -> Vec<Arc<Entry>> {
         let cold = Timestamp(now.0.saturating_sub(COLD_AFTER.as_millis() as u64));
         let start = self.to_sweep.load(Ordering::Relaxed);
-        let mut swept = 0;
+        let mut swept = Vec::new();
         for n in 0..SHARDS {
             let shard = (start + n) % SHARDS;
             // Stays here when the limit is reached: there may be more.
             self.to_sweep.store(shard, Ordering::Relaxed);
-            swept += self.sweep_shard(shard, now, cold, limit - swept);
-            if swept >= limit {
+            swept.append(&mut self.sweep_shard(shard, now, cold, limit - swept.len()));
+            if swept.len() >= limit {
                 break;
             }
             if n % SHARDS_AT_A_STRETCH == SHARDS_AT_A_STRETCH - 1 {
@@ -126,10 +126,10 @@ impl MemoryStore {
         swept
     }
 
-    fn sweep_shard(&self, shard: usize, now: Timestamp, cold: Timestamp, limit: usize) -> usize {
+    fn sweep_shard(&self, shard: usize, now: Timestamp, cold: Timestamp, limit: usize) -> Vec<Arc<Entry>> {
         let expired = self.sessions.sweep(shard, now, cold, limit);
         expired.iter().for_each(|entry| self.index(entry));
-        expired.len()
+        expired
     }
 }
 
@@ -147,10 +147,11 @@ impl Store for MemoryStore {
     }
 
     fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Reply<'_, ()> {
-        self.sessions.touch(&key.words(), last_seen, deadline).into()
+        self.sessions.touch(&key.words(), last_seen, deadline);
+        ().into()
     }
 
-    fn delete(&self, key: Key) -> Reply<'_, bool> {
+    fn delete(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
         self.remove(key).into()
     }
 
@@ -162,7 +163,7 @@ impl Store for MemoryStore {
         self.sessions.len().into()
     }
 
-    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, usize> {
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>> {
         Reply::Later(Box::pin(async move { Ok(self.sweep_expired(now, limit).await) }))
     }
 

@@ -67,8 +67,9 @@ pub trait Store: Send + Sync + 'static {
     /// Moves "last seen" and the sweep deadline forward, never back; data and version stay as they are.
     fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Reply<'_, ()>;
 
-    /// Deletes; `false` when there was nothing. No write that began earlier may bring it back.
-    fn delete(&self, key: Key) -> Reply<'_, bool>;
+    /// Deletes, and returns the version that was deleted, which may be later than one that was read; `None` when
+    /// there was nothing. No write that began earlier may bring it back.
+    fn delete(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>>;
 
     /// All sessions of a user; aliases are none.
     fn list_by_user<'a>(&'a self, user: &'a str) -> Reply<'a, Vec<(Key, Arc<Entry>)>>;
@@ -76,8 +77,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many entries are kept, aliases and the expired ones not yet swept among them.
     fn count(&self) -> Reply<'_, usize>;
 
-    /// Deletes up to `limit` entries whose deadline has passed; returns how many. Fewer than `limit`: there are no more.
-    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, usize>;
+    /// Deletes up to `limit` entries whose deadline has passed, and returns them. Fewer than `limit`: there are no
+    /// more.
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>>;
 
     /// Whether the store can be reached.
     fn ping(&self) -> Reply<'_, ()>;

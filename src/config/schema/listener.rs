@@ -113,6 +113,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long open requests may run on after SIGTERM.
     pub drain_timeout: Duration,
+    /// Session ids nobody was given, per minute and client address (IPv6: per /64); more is 429. null = no bound.
+    pub unknown_ids_per_minute: Option<u32>,
 }
 
 impl Default for Limits {
@@ -125,6 +127,7 @@ impl Default for Limits {
             body_timeout: Duration::seconds(30),
             write_timeout: Duration::seconds(60),
             drain_timeout: Duration::seconds(30),
+            unknown_ids_per_minute: Some(600),
         }
     }
 }

@@ -157,7 +157,7 @@ impl Shards {
     fn shard(&self, hint: u32) -> &Shard {
         // Bits of the hash that the table inside the shard does not use; scaled, as 1280 is no power of two.
         let middle = (hash(hint) >> 20) as u32;
-        &self.shards[(u64::from(middle) * SHARDS as u64 >> 32) as usize]
+        &self.shards[((u64::from(middle) * SHARDS as u64) >> 32) as usize]
     }
 }
 

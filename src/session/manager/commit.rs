@@ -1,0 +1,296 @@
+//! Committing: what the request recorded is applied to the latest version, before the response head leaves.
+//!
+//! Compare-and-swap throughout: when somebody else wrote first, the operations are applied again to what they
+//! wrote. SECURITY: nothing here inserts under a key that was read, so a session that ended stays ended.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode};
+
+use super::super::changes::{Change, Expiry};
+use super::super::data::Map;
+use super::super::expiry::Times;
+use super::super::id::Id;
+use super::super::record::{Record, Stored};
+use super::super::session::{Found, Presented, Session, record_of, stored_in};
+use super::open::MOST_HOPS;
+use super::rotation::Replaced;
+use super::{Committed, Error, Event, Manager, Visit};
+use crate::clock::Timestamp;
+use crate::store::{self, Entry, Key, Updated};
+
+/// A session as it was last read, with the id under which it lives.
+pub(super) struct Live {
+    pub id: Id,
+    pub key: Key,
+    pub entry: Arc<Entry>,
+}
+
+/// What becomes of the browser's cookie.
+enum Cookie {
+    Keep,
+    Give(HeaderValue),
+    Delete,
+}
+
+impl Manager {
+    /// Applies what the request recorded. `status` is that of the response: when the app has failed (5xx), what
+    /// it keeps stays as it was, as in Django; who has ended, has ended all the same.
+    ///
+    /// # Errors
+    /// When the store is unreachable or full, or the user may have no more sessions: nothing has been promised to
+    /// the browser then.
+    pub async fn commit(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
+        if status.is_server_error() {
+            session.changes.retain(|change| !change.is_dropped_on_failure());
+            session.tell_again();
+        }
+        if session.presented == Presented::Replaced {
+            // SECURITY: who comes with the id before a sign-in changes nothing for anybody, until they sign in.
+            session.changes.retain(|change| !change.is_dropped_on_failure());
+        }
+        if let Some(record) = session.found.as_ref().and_then(Found::record) {
+            // The app may name the user with each of its responses.
+            session.changes.retain(|change| !change.is_known(record));
+        }
+        let ended = self.end_if_recorded(&mut session, visit).await?;
+        let mut cookie = match session.changes.is_empty() {
+            true => self.keep(&mut session, visit, status).await?,
+            false => self.write(&mut session, visit).await?,
+        };
+        if ended && matches!(cookie, Cookie::Keep) && session.presented != Presented::Nothing {
+            cookie = Cookie::Delete;
+        }
+        Ok(self.committed(cookie, session.presented, visit.https))
+    }
+
+    /// Whether the session ended: what was recorded before that is forgotten with it.
+    async fn end_if_recorded(&self, session: &mut Session, visit: Visit<'_>) -> Result<bool, Error> {
+        let mut ended = false;
+        if let Some(revoked) = session.revoked.take() {
+            self.end(&revoked, Event::Revoked, visit.address, "account removed, disabled or changed").await?;
+            ended = true;
+        }
+        if let Some(at) = session.changes.iter().rposition(|change| *change == Change::Flush) {
+            session.changes.drain(..=at);
+            session.fresh = None;
+            if let Some(found) = session.found.take() {
+                self.end(&found, Event::SignedOut, visit.address, "asked for").await?;
+            }
+            ended = session.presented != Presented::Replaced;
+        }
+        Ok(ended)
+    }
+
+    /// Nothing was recorded: perhaps it is time for a touch, or for a new id.
+    async fn keep(&self, session: &mut Session, visit: Visit<'_>, status: StatusCode) -> Result<Cookie, Error> {
+        let Some(found) = &session.found else {
+            let dead = matches!(session.presented, Presented::Dead | Presented::Contradictory);
+            return Ok(if dead { Cookie::Delete } else { Cookie::Keep });
+        };
+        let Some(record) = found.record() else { return Ok(Cookie::Keep) };
+        let active = !session.is_no_activity;
+        let times = Times::of(record, found.entry.last_seen());
+        let touched = active && (self.save_every_request || self.policy.touch_is_due(times, visit.now));
+        if touched {
+            self.touch(found, record, visit.now).await;
+        }
+        let may_rotate = active && !status.is_server_error() && status != StatusCode::SWITCHING_PROTOCOLS;
+        if may_rotate && self.rotation_is_due(record, visit.now) {
+            // PERF: boxed, as it happens once in an hour.
+            let rotated = Box::pin(self.write(session, visit)).await;
+            // It is tried again with the next request; the answer of the app is worth more.
+            return Ok(rotated
+                .inspect_err(|error| tracing::warn!(%error, "no new id could be given"))
+                .unwrap_or(Cookie::Keep));
+        }
+        let slides = touched && (self.save_every_request || matches!(record.expiry, Expiry::Sliding(_)));
+        Ok(match found.offer || slides {
+            true => self.give(&found.id, record, visit).map_or(Cookie::Keep, Cookie::Give),
+            false => Cookie::Keep,
+        })
+    }
+
+    /// A touch that is lost shortens the session by `touch_interval` at most, so its failure is no error.
+    async fn touch(&self, found: &Found, record: &Record, now: Timestamp) {
+        let deadline = self.policy.deadline(Times::of(record, now));
+        for key in std::iter::once(found.key).chain(found.via) {
+            if let Err(error) = self.store.touch(key, now, deadline).await {
+                tracing::warn!(%error, "last seen could not be written");
+            }
+        }
+    }
+
+    /// Writes what was recorded: to the session that was found, or to a new one.
+    async fn write(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
+        // Held until the sign-in is written.
+        let _gate = match self.admit(session, visit).await {
+            Err(Error::TooManySessions) if !session.changes.iter().any(Change::is_the_gateways_own) => {
+                // It is the app that signs in, and its answer goes out in any case.
+                session.changes.retain(|change| change.user().is_none());
+                None
+            }
+            admitted => admitted?,
+        };
+        let session = &*session;
+        let given = match &session.found {
+            Some(found) => self.write_to(found, session, visit).await?,
+            None => self.begin(session, visit).await?,
+        };
+        Ok(match (given, session.presented) {
+            (Some(line), _) => Cookie::Give(line),
+            (None, Presented::Dead | Presented::Contradictory) => Cookie::Delete,
+            (None, _) => Cookie::Keep,
+        })
+    }
+
+    async fn write_to(&self, found: &Found, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
+        if let (Some(_), Some(record)) = (found.via, found.record()) {
+            // The way from the old id must last as long as the session does.
+            self.touch(found, record, visit.now).await;
+        }
+        let mut live = Live { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry) };
+        loop {
+            let Some(before) = record_of(&live.entry) else { return Ok(None) };
+            let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
+            let rotation = self.rotation(before, &after, &session.changes, visit.now);
+            let written = match rotation {
+                Some(rotation) => match self.replace(&live, before, after, rotation, visit).await? {
+                    Replaced::By(id, record) => {
+                        self.end_others(session, &record, id.key()).await?;
+                        return Ok(self.give(&id, &record, visit));
+                    }
+                    Replaced::Beaten => None,
+                },
+                // Another request gave the browser a new id while this one was served, and nothing else is to be done.
+                None if session.changes.is_empty() => Some(before.clone()),
+                None => {
+                    let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
+                    let mut meta = live.entry.meta.clone();
+                    meta.user = after.identity.as_ref().map(|identity| identity.user.clone());
+                    let entry = self.entry(meta, &after, last_seen);
+                    let updated = self.store.update(live.key, live.entry.version(), entry).await?;
+                    (updated == Updated::Done).then_some(after)
+                }
+            };
+            if let Some(record) = written {
+                return Ok(self.give(&live.id, &record, visit));
+            }
+            match self.reload(&live).await? {
+                Some(latest) => live = latest,
+                // It ended while this request was served. Only somebody who has just signed in begins another.
+                None => return self.begin_after_the_end(session, visit).await,
+            }
+        }
+    }
+
+    /// The session as somebody else has left it, under the id they have given it.
+    async fn reload(&self, live: &Live) -> Result<Option<Live>, Error> {
+        let (mut id, mut key) = (live.id.clone(), live.key);
+        for _ in 0..MOST_HOPS {
+            let Some(entry) = self.store.load(key).await? else { return Ok(None) };
+            let next = match stored_in(&entry) {
+                Some(Stored::Session(_)) => return Ok(Some(Live { id, key, entry })),
+                Some(Stored::Alias(alias)) => alias.open(&id),
+                None => None,
+            };
+            let Some(next) = next else { return Ok(None) };
+            key = next.key();
+            id = next;
+        }
+        Ok(None)
+    }
+
+    async fn begin_after_the_end(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
+        if !session.changes.iter().any(|change| matches!(change, Change::SignIn { .. })) {
+            tracing::debug!("a session ended while a request was served: what the request recorded is dropped");
+            return Ok(None);
+        }
+        self.begin(session, visit).await
+    }
+
+    /// A new session, if what was recorded leaves something to keep.
+    async fn begin(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
+        let mut before = match &session.fresh {
+            Some(fresh) => Record::clone(fresh),
+            None => Record::new(visit.now)?,
+        };
+        before.issued = visit.now;
+        let id = Id::generate()?;
+        let mut meta = self.envelope(&id, &before, visit);
+        let record = self.with_bounded_data(&before, &session.changes, visit, &meta.handle);
+        if record.is_empty() && !session.changes.contains(&Change::Begin) {
+            return Ok(None);
+        }
+        meta.user = record.identity.as_ref().map(|identity| identity.user.clone());
+        let event = if meta.user.is_some() { Event::SignedIn } else { Event::Created };
+        let entry = self.entry(meta.clone(), &record, visit.now);
+        match self.store.create(id.key(), entry).await {
+            Ok(_) => {}
+            // What the app wanted kept is less than its answer.
+            Err(store::Error::Full) if !session.changes.iter().any(Change::is_the_gateways_own) => {
+                Event::Refused.log(&meta, Some(visit.address), "the session store is full");
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        event.log(&meta, Some(visit.address), "");
+        self.end_others(session, &record, id.key()).await?;
+        Ok(self.give(&id, &record, visit))
+    }
+
+    async fn end_others(&self, session: &Session, record: &Record, kept: Key) -> Result<(), Error> {
+        if let (true, Some(identity)) = (session.changes.contains(&Change::RevokeOthers), &record.identity) {
+            self.revoke_all_but(Some(kept), &identity.user, "ended from another session").await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the changes; those of the data not, if it would become larger than allowed.
+    fn with_bounded_data(
+        &self,
+        before: &Record,
+        changes: &[Change],
+        visit: Visit<'_>,
+        handle: &store::Handle,
+    ) -> Record {
+        let apply = |changes: &mut dyn Iterator<Item = &Change>| {
+            let mut record = before.clone();
+            changes.for_each(|change| change.apply(&mut record, visit.now));
+            record
+        };
+        let record = apply(&mut changes.iter());
+        let size = record.data.text().len() + record.flash.text().len();
+        if size <= self.max_data_size || !changes.iter().any(Change::is_of_data) {
+            return record;
+        }
+        tracing::warn!(
+            event = "data_too_large", %handle, size_bytes = size, limit_bytes = self.max_data_size,
+            "what an app wanted kept in a session is larger than session.max_data_size: it keeps what it had"
+        );
+        apply(&mut changes.iter().filter(|change| !change.is_of_data()))
+    }
+
+    fn committed(&self, cookie: Cookie, presented: Presented, https: bool) -> Committed {
+        let clear_cookies = presented == Presented::Contradictory;
+        let set_cookie = match cookie {
+            Cookie::Keep => Vec::new(),
+            Cookie::Give(line) => {
+                let previous = self.previous.iter().filter_map(|cookie| cookie.delete(https));
+                std::iter::once(line).chain(previous).collect()
+            }
+            Cookie::Delete => {
+                std::iter::once(&self.cookie).chain(&self.previous).filter_map(|cookie| cookie.delete(https)).collect()
+            }
+        };
+        Committed { set_cookie, clear_cookies }
+    }
+}
+
+impl Session {
+    /// The app has failed: what it was told once, it is told once more.
+    fn tell_again(&mut self) {
+        let flash: Map = std::mem::take(&mut self.flash).map();
+        self.changes.extend(flash.into_iter().map(|(key, value)| Change::Flash(key.into(), value)));
+    }
+}

@@ -1,0 +1,100 @@
+//! Endings: signed out, expired, revoked, stolen. What has ended is deleted, with every way that leads to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::record::Stored;
+use super::super::session::{Found, stored_in};
+use super::open::MOST_HOPS;
+use super::{Error, Event, Manager};
+use crate::store::{Entry, Key};
+
+impl Manager {
+    /// Ends every session of a user; returns how many there were.
+    ///
+    /// # Errors
+    /// When the store is unreachable.
+    pub async fn revoke_user(&self, user: &str) -> Result<usize, Error> {
+        self.revoke_all_but(None, user, "account removed, disabled or changed").await
+    }
+
+    /// Ends the sessions of a user, except the one under `kept`.
+    pub(super) async fn revoke_all_but(
+        &self,
+        kept: Option<Key>,
+        user: &str,
+        reason: &'static str,
+    ) -> Result<usize, Error> {
+        let mut ended = 0;
+        for (key, _) in self.store.list_by_user(user).await? {
+            if Some(key) != kept && self.end_at(key, Event::Revoked, None, reason).await? {
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends the session that a request has found.
+    pub(super) async fn end(
+        &self,
+        found: &Found,
+        event: Event,
+        address: IpAddr,
+        reason: &'static str,
+    ) -> Result<(), Error> {
+        self.end_at(found.key, event, Some(address), reason).await?;
+        if let Some(via) = found.via {
+            self.store.delete(via).await?;
+        }
+        Ok(())
+    }
+
+    /// A replaced id was used after its grace: whoever holds the living one may be the thief, so nobody keeps it.
+    pub(super) async fn end_stolen(&self, replaced: Key, successor: Key, address: IpAddr) -> Result<(), Error> {
+        self.store.delete(replaced).await?;
+        self.end_at(successor, Event::TheftSuspected, Some(address), "a replaced id was used after its grace").await?;
+        Ok(())
+    }
+
+    /// Deletes what has expired, so that no later clock can revive it.
+    pub(super) async fn end_expired(&self, key: Key, address: IpAddr) {
+        if let Err(error) = self.end_at(key, Event::Expired, Some(address), "presented").await {
+            tracing::warn!(%error, "an expired session could not be deleted");
+        }
+    }
+
+    /// Ends the session under `key`, wherever another request has moved it meanwhile; `false` when it was gone.
+    ///
+    /// SECURITY: what the store says it deleted decides, not what was read before: a rotation in between must
+    /// not let the session live on under its new id.
+    pub(super) async fn end_at(
+        &self,
+        mut key: Key,
+        event: Event,
+        address: Option<IpAddr>,
+        reason: &'static str,
+    ) -> Result<bool, Error> {
+        for _ in 0..MOST_HOPS {
+            let Some(gone) = self.store.delete(key).await? else { return Ok(false) };
+            match stored_in(&gone) {
+                Some(Stored::Alias(alias)) => key = Key(alias.successor),
+                Some(Stored::Session(_)) | None => {
+                    self.forget_predecessors(&gone).await?;
+                    event.log(&gone.meta, address, reason);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    async fn forget_predecessors(&self, ended: &Arc<Entry>) -> Result<(), Error> {
+        let mut next = stored_in(ended).and_then(Stored::predecessor);
+        for _ in 0..MOST_HOPS {
+            let Some(alias) = next.take() else { break };
+            let gone = self.store.delete(Key(alias)).await?;
+            next = gone.as_deref().and_then(stored_in).and_then(Stored::predecessor);
+        }
+        Ok(())
+    }
+}

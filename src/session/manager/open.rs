@@ -1,0 +1,243 @@
+//! Opening: from the browser's cookies to the one living session they name, or none.
+//!
+//! SECURITY: a malformed id costs no look-up, an unknown one is never adopted and creates nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::super::alias::Alias;
+use super::super::data::Data;
+use super::super::expiry::Times;
+use super::super::id::Id;
+use super::super::recall::Recall;
+use super::super::record::{Record, Stored};
+use super::super::session::{Found, Presented, Session, record_of, stored_in};
+use super::{Error, Event, Manager};
+use crate::clock::Timestamp;
+use crate::config::schema::Create;
+use crate::http::cookies;
+use crate::store::{Entry, Key, Updated};
+
+/// A client may send a handful of cookies of our name (sibling domains, other paths); more are not looked up.
+const MOST_COOKIES: usize = 4;
+
+/// An id may have been replaced several times before the browser was seen to use the last one; more is no way.
+pub(super) const MOST_HOPS: usize = 8;
+
+/// Each time somebody else was faster; what is not told now is told with the next request.
+const MOST_TRIES: usize = 8;
+
+/// What an id leads to.
+enum Seen {
+    Living(Found),
+    /// It was replaced by a sign-in a moment ago.
+    Replaced,
+    Nothing,
+}
+
+impl Manager {
+    /// Finds the living session that the client's cookie names.
+    ///
+    /// # Errors
+    /// When the store is unreachable, or the client presents too many ids of nobody; an unknown, expired or
+    /// malformed id is no error but no session.
+    pub async fn open(
+        &self,
+        headers: &HeaderMap,
+        recall: &Recall,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Session, Error> {
+        let mut session = Session::default();
+        for (place, name) in self.names.iter().enumerate() {
+            if session.found.is_some() {
+                break;
+            }
+            for value in cookies::values(headers, name).take(MOST_COOKIES) {
+                session.saw(self.look_up(value, recall, address, now).await?, place > 0);
+            }
+        }
+        if session.presented == Presented::Contradictory {
+            // SECURITY: one of them was planted, and we cannot know which (RFC 6265bis §8.6).
+            Event::Refused.log_for(None, None, Some(address), "several living sessions in one request");
+            session.found = None;
+        }
+        if self.create == Create::Always && session.found.is_none() && session.presented != Presented::Replaced {
+            session.csrf_or_begin(now)?;
+        }
+        Ok(session)
+    }
+
+    /// Takes the values that are told once out of the store; of several requests one gets them.
+    ///
+    /// # Errors
+    /// When the store is unreachable.
+    pub async fn take_flash(&self, session: &mut Session) -> Result<(), Error> {
+        for _ in 0..MOST_TRIES {
+            let Some(found) = &mut session.found else { break };
+            let Some(record) = found.record().filter(|record| !record.flash.is_empty()) else { break };
+            let flash = record.flash.clone();
+            let without = Record { flash: Data::default(), ..record.clone() };
+            let without = self.entry(found.entry.meta.clone(), &without, found.entry.last_seen());
+            let updated = self.store.update(found.key, found.entry.version(), without).await?;
+            let Some(latest) = self.store.load(found.key).await?.filter(|entry| record_of(entry).is_some()) else {
+                break;
+            };
+            found.entry = latest;
+            if updated == Updated::Done {
+                session.flash = flash;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_up(&self, value: &[u8], recall: &Recall, address: IpAddr, now: Timestamp) -> Result<Seen, Error> {
+        let Some(key) = recall.key(value) else { return Ok(Seen::Nothing) };
+        let Some(id) = Id::parse(value) else { return Ok(Seen::Nothing) };
+        let Some(guesses) = &self.guesses else { return self.find(id, key, address, now).await };
+        if guesses.is_exhausted(address, now) {
+            Event::Refused.log_for(None, None, Some(address), "too many unknown session ids");
+            return Err(Error::Guessing);
+        }
+        let seen = self.find(id, key, address, now).await?;
+        if matches!(seen, Seen::Nothing) {
+            guesses.count(address, now);
+        }
+        Ok(seen)
+    }
+
+    async fn find(&self, id: Id, key: Key, address: IpAddr, now: Timestamp) -> Result<Seen, Error> {
+        let Some(entry) = self.store.load(key).await? else { return Ok(Seen::Nothing) };
+        match stored_in(&entry) {
+            Some(Stored::Session(record)) => {
+                let settled = match record.predecessor {
+                    None => None,
+                    Some(_) => self.settle_rotation(key, &entry, record, now).await?,
+                };
+                self.judge(id, key, settled.unwrap_or(entry), None, address, now).await
+            }
+            // PERF: boxed, as few requests come with a replaced id.
+            Some(Stored::Alias(_)) => Box::pin(self.follow(id, key, entry, address, now)).await,
+            None => {
+                tracing::warn!(event = "undecodable", handle = %entry.meta.handle, "a stored session cannot be read");
+                Ok(Seen::Nothing)
+            }
+        }
+    }
+
+    /// From a replaced id to the living session.
+    async fn follow(
+        &self,
+        mut id: Id,
+        presented: Key,
+        mut entry: Arc<Entry>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Seen, Error> {
+        for _ in 0..MOST_HOPS {
+            let Some(Stored::Alias(alias)) = stored_in(&entry) else { break };
+            if alias.is_of_sign_in() {
+                return Ok(if now < entry.deadline() { Seen::Replaced } else { Seen::Nothing });
+            }
+            if alias.used.is_some_and(|used| !self.policy.is_in_grace(used, now)) {
+                self.end_stolen(presented, Key(alias.successor), address).await?;
+                return Ok(Seen::Nothing);
+            }
+            let Some(next) = alias.open(&id) else { break };
+            let (key, offer) = (next.key(), alias.used.is_none());
+            let Some(successor) = self.store.load(key).await? else { break };
+            id = next;
+            entry = successor;
+            if record_of(&entry).is_some() {
+                return self.judge(id, key, entry, Some((presented, offer)), address, now).await;
+            }
+        }
+        Ok(Seen::Nothing)
+    }
+
+    async fn judge(
+        &self,
+        id: Id,
+        key: Key,
+        entry: Arc<Entry>,
+        via: Option<(Key, bool)>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Seen, Error> {
+        let Some(record) = record_of(&entry) else { return Ok(Seen::Nothing) };
+        match self.policy.judge(Times::of(record, entry.last_seen()), now) {
+            Ok(remaining) => {
+                let (via, offer) = via.map_or((None, false), |(via, offer)| (Some(via), offer));
+                Ok(Seen::Living(Found { id, key, entry, remaining, via, offer }))
+            }
+            Err(_) => {
+                self.end_expired(key, address).await;
+                Ok(Seen::Nothing)
+            }
+        }
+    }
+
+    /// The browser uses the id it was given: from now on the grace of the one before runs.
+    ///
+    /// The alias is written first: if we end in between, the next request does it again.
+    async fn settle_rotation(
+        &self,
+        key: Key,
+        entry: &Entry,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Entry>>, Error> {
+        let mut next = record.predecessor;
+        for _ in 0..MOST_HOPS {
+            let Some(alias) = next.take() else { break };
+            next = self.start_grace(Key(alias), now).await?;
+        }
+        let record = Record { predecessor: None, ..record.clone() };
+        let settled = self.entry(entry.meta.clone(), &record, entry.last_seen());
+        // Whoever was faster did the same, or wrote something else: then the next request settles it.
+        self.store.update(key, entry.version(), settled).await?;
+        Ok(self.store.load(key).await?.filter(|entry| record_of(entry).is_some()))
+    }
+
+    /// Returns the alias before this one, if that one's grace does not run either.
+    async fn start_grace(&self, key: Key, now: Timestamp) -> Result<Option<[u8; 32]>, Error> {
+        let Some(entry) = self.store.load(key).await? else { return Ok(None) };
+        let Some(Stored::Alias(alias)) = stored_in(&entry) else { return Ok(None) };
+        if alias.used.is_some() {
+            return Ok(None);
+        }
+        let used = Alias { used: Some(now), predecessor: None, ..alias.clone() };
+        let successor = Entry::new(entry.meta.clone(), used.encode(), now, self.policy.end_of_watch(now));
+        match self.store.update(key, entry.version(), successor).await? {
+            Updated::Done => Ok(alias.predecessor),
+            Updated::Conflict | Updated::Absent => Ok(None),
+        }
+    }
+}
+
+impl Session {
+    fn saw(&mut self, seen: Seen, under_a_previous_name: bool) {
+        match seen {
+            Seen::Living(mut found) => {
+                found.offer |= under_a_previous_name;
+                match &self.found {
+                    Some(other) if other.key != found.key => self.presented = Presented::Contradictory,
+                    // The replaced id and its successor: the browser has both, so nothing need be offered.
+                    Some(_) if found.via.is_some() => {}
+                    _ => {
+                        self.presented = Presented::Living;
+                        self.found = Some(found);
+                    }
+                }
+            }
+            Seen::Replaced if matches!(self.presented, Presented::Nothing | Presented::Dead) => {
+                self.presented = Presented::Replaced;
+            }
+            Seen::Nothing if self.presented == Presented::Nothing => self.presented = Presented::Dead,
+            Seen::Replaced | Seen::Nothing => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Rotation: the browser gets a new id, and no parallel request loses its session over it.
+//!
+//! The new record is created first; then the old one becomes, by compare-and-swap, an alias that leads to it.
+//! Of several requests that try at once one wins, and the others give the browser the winner's id.
+
+use super::super::alias::Alias;
+use super::super::changes::Change;
+use super::super::id::Id;
+use super::super::record::Record;
+use super::super::session::Session;
+use super::commit::Live;
+use super::{Error, Event, GATES, Manager, Visit};
+use crate::clock::Timestamp;
+use crate::config::schema::OnLimit;
+use crate::store::{Entry, Meta, Updated};
+
+/// Why the browser gets a new id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rotation {
+    /// The old one is old enough, or it was asked for: parallel requests follow.
+    Plain,
+    /// Who held the old one must not hold the new one.
+    SignIn,
+}
+
+/// What became of it.
+pub(super) enum Replaced {
+    /// The session lives on under this id.
+    By(Id, Box<Record>),
+    /// Somebody else wrote first.
+    Beaten,
+}
+
+impl Manager {
+    pub(super) fn rotation_is_due(&self, record: &Record, now: Timestamp) -> bool {
+        // Not before the browser has used the last one.
+        record.predecessor.is_none() && self.policy.rotation_is_due(record.issued, now)
+    }
+
+    /// Whether these changes, or the time, call for a new id.
+    pub(super) fn rotation(
+        &self,
+        before: &Record,
+        after: &Record,
+        changes: &[Change],
+        now: Timestamp,
+    ) -> Option<Rotation> {
+        let signs_in = |change: &Change| match change {
+            Change::SignIn { .. } | Change::RevokeOthers => true,
+            // The app may name the user with each of its responses.
+            Change::AppSignIn(_) => before.identity != after.identity,
+            _ => false,
+        };
+        match () {
+            () if changes.iter().any(signs_in) => Some(Rotation::SignIn),
+            () if changes.contains(&Change::Rotate) || self.rotation_is_due(before, now) => Some(Rotation::Plain),
+            () => None,
+        }
+    }
+
+    pub(super) async fn replace(
+        &self,
+        live: &Live,
+        before: &Record,
+        after: Record,
+        rotation: Rotation,
+        visit: Visit<'_>,
+    ) -> Result<Replaced, Error> {
+        let id = Id::generate()?;
+        let mut record = Record { issued: visit.now, ..after };
+        let old = &live.entry.meta;
+        let mut meta = Meta { user: record.identity.as_ref().map(|identity| identity.user.clone()), ..old.clone() };
+        let alias = match rotation {
+            Rotation::Plain => {
+                record.predecessor = Some(live.key.0);
+                Alias::rotated(&live.id, &id, before.predecessor)
+            }
+            Rotation::SignIn => {
+                record.predecessor = None;
+                // A token from before the sign-in must not work after it.
+                record.csrf = Record::new(visit.now)?.csrf;
+                meta = self.envelope(&id, &record, visit);
+                Some(Alias::signed_in(id.key()))
+            }
+        };
+        let Some(alias) = alias else { return Err(super::NoRandomness.into()) };
+        let successor = self.entry(meta.clone(), &record, visit.now);
+        let deadline = match rotation {
+            Rotation::Plain => successor.deadline(),
+            Rotation::SignIn => self.policy.end_of_grace(visit.now),
+        };
+        let alias = Entry::new(Meta { alias: true, user: None, ..old.clone() }, alias.encode(), visit.now, deadline);
+        self.store.create(id.key(), successor).await?;
+        match self.store.update(live.key, live.entry.version(), alias).await? {
+            Updated::Done => {
+                let event = if rotation == Rotation::SignIn { Event::SignedIn } else { Event::Rotated };
+                event.log(&meta, Some(visit.address), "");
+                Ok(Replaced::By(id, Box::new(record)))
+            }
+            Updated::Conflict | Updated::Absent => {
+                self.store.delete(id.key()).await?;
+                Ok(Replaced::Beaten)
+            }
+        }
+    }
+
+    /// Makes room for one more session of the user who signs in, where their number is limited. What it returns must be held until
+    /// the session is written.
+    pub(super) async fn admit(
+        &self,
+        session: &Session,
+        visit: Visit<'_>,
+    ) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>, Error> {
+        let Some((most, on_limit)) = self.max_per_user else { return Ok(None) };
+        let Some(user) = session.changes.iter().rev().find_map(Change::user) else { return Ok(None) };
+        let gate = self.gates[self.gate_of(user)].lock().await;
+        let own = session.found.as_ref().map(|found| found.key);
+        let mut others = self.store.list_by_user(user).await?;
+        others.retain(|(key, _)| Some(*key) != own);
+        if others.len() >= most && on_limit == OnLimit::Deny {
+            let handle = session.handle();
+            Event::Refused.log_for(handle, Some(user), Some(visit.address), "session.max_per_user");
+            return Err(Error::TooManySessions);
+        }
+        others.sort_by_key(|(_, entry)| entry.last_seen());
+        let surplus = (others.len() + 1).saturating_sub(most);
+        for (key, _) in others.into_iter().take(surplus) {
+            self.end_at(key, Event::Revoked, None, "session.max_per_user").await?;
+        }
+        Ok(Some(gate))
+    }
+
+    fn gate_of(&self, user: &str) -> usize {
+        user.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte))) % GATES
+    }
+}
