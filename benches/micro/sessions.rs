@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::{Entry, Error, Handle, Key, MemoryStore, Meta, Reply, Store};
 
-/// What a record adds to the data of the app: version, token secret, times.
-const RECORD: usize = 30;
+/// What a record adds to the data of the app: kind, times, token secret, lengths.
+const RECORD: usize = 36;
 
 const AGENTS: [&str; 5] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",

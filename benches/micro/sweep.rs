@@ -76,7 +76,7 @@ fn sweep_all(store: &MemoryStore) -> Result<(usize, Duration), Error> {
     let (start, mut count) = (Instant::now(), 0);
     runtime.block_on(async {
         loop {
-            let swept = store.sweep(NOW, BATCH).await?;
+            let swept = store.sweep(NOW, BATCH).await?.len();
             count += swept;
             if swept < BATCH {
                 return Ok((count, start.elapsed()));
