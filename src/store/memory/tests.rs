@@ -121,7 +121,7 @@ fn a_sweep_drops_the_decoded_form_of_what_rests() {
     assert_eq!(warm, [false, true, true]);
     assert_eq!(in_use.decoded(<[u8]>::len), Some(&5));
     let cooled = get(&store, 1).unwrap();
-    assert_eq!((cooled.version(), cooled.last_seen(), &*cooled.bytes), (1, Timestamp(1), b"first".as_slice()));
+    assert_eq!((cooled.version(), cooled.last_seen(), &*cooled.bytes()), (1, Timestamp(1), b"first".as_slice()));
 }
 
 #[test]
