@@ -23,6 +23,7 @@ pub mod rules;
 mod session;
 
 pub use changes::{Change, Expiry, Step};
+pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{Committed, Error, Manager, Visit};
