@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::admin;
 use crate::app::{self, Running};
 use crate::auth::hash;
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 use crate::config::{self, Config};
 use crate::{demo, telemetry};
 
@@ -90,7 +90,7 @@ fn serve(file: &ConfigFile) -> anyhow::Result<ExitCode> {
     };
     let signals = Signals::listen()?;
     // `StartError` names its causes itself; the chain would repeat them.
-    let running = app::start(&config, Arc::new(SystemClock)).map_err(anyhow::Error::msg)?;
+    let running = app::start(&config, Arc::new(SteadyClock::start())).map_err(anyhow::Error::msg)?;
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }

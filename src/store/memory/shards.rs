@@ -108,8 +108,11 @@ impl Shards {
         *evictable += usize::from(after.meta.may_be_evicted());
         let before = std::mem::replace(slot, Arc::clone(&after));
         *evictable -= usize::from(before.meta.may_be_evicted());
-        self.added(&after);
-        self.removed(&before);
+        // PERF: a mere write leaves the counts, which all threads share, alone.
+        if before.meta.alias != after.meta.alias {
+            self.added(&after);
+            self.removed(&before);
+        }
         Ok((before, after))
     }
 
