@@ -139,9 +139,11 @@ impl Exchange<'_> {
         if !route.activity {
             session.not_an_activity();
         }
-        let allowed = matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
-        if allowed && route.session_headers != SessionHeaders::None {
-            self.gateway.sessions.take_flash(session).await?;
+        let may_pass =
+            |session: &Session| matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
+        if route.session_headers != SessionHeaders::None && may_pass(session) {
+            // PERF: boxed like the pages.
+            Box::pin(self.gateway.sessions.take_flash(session)).await?;
         }
         match policy::decide(&route.access, session.identity()) {
             Decision::Allow(permit) => {

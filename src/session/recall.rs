@@ -15,17 +15,18 @@ use crate::store::Key;
 pub struct Recall(RefCell<Option<(Id, Key)>>);
 
 impl Recall {
-    /// The store key of a cookie value; `None` when the value cannot be an id of ours.
-    pub(super) fn key(&self, value: &[u8]) -> Option<Key> {
+    /// The store key of a cookie value, and whether it is the one presented last; `None` when the value cannot be an
+    /// id of ours.
+    pub(super) fn key(&self, value: &[u8]) -> Option<(Key, bool)> {
         if let Some((id, key)) = &*self.0.borrow()
             && id.is(value)
         {
-            return Some(*key);
+            return Some((*key, true));
         }
         let id = Id::parse(value)?;
         let key = id.key();
         *self.0.borrow_mut() = Some((id, key));
-        Some(key)
+        Some((key, false))
     }
 }
 
@@ -38,13 +39,17 @@ mod tests {
         let recall = Recall::default();
         let (ann, bob) = (Id::generate().unwrap(), Id::generate().unwrap());
         for id in [&ann, &ann, &bob, &ann, &bob, &bob] {
-            assert_eq!(recall.key(id.reveal().as_bytes()), Some(id.key()));
+            assert_eq!(recall.key(id.reveal().as_bytes()).map(|(key, _)| key), Some(id.key()));
         }
         let mut other = *ann.reveal().as_bytes().first_chunk::<32>().unwrap();
         for at in 0..32 {
             recall.key(ann.reveal().as_bytes());
             other[at] = if other[at] == b'a' { b'b' } else { b'a' };
-            assert_ne!(recall.key(&other), Some(ann.key()), "they differ from place {at} on only in what came before");
+            assert_ne!(
+                recall.key(&other),
+                Some((ann.key(), true)),
+                "they differ from place {at} on only in what came before"
+            );
             other[at] = ann.reveal().as_bytes()[at];
         }
     }

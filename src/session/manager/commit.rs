@@ -40,7 +40,30 @@ impl Manager {
     /// # Errors
     /// When the store is unreachable or full, or the user may have no more sessions: nothing has been promised to
     /// the browser then.
-    pub async fn commit(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
+    pub async fn commit(&self, session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
+        // PERF: most requests only look. The rest is boxed, so that their futures need not be large enough for it.
+        if self.is_settled(&session, visit.now) {
+            return Ok(Committed::default());
+        }
+        Box::pin(self.apply(session, visit, status)).await
+    }
+
+    /// Whether there is nothing to write and nothing to tell the browser.
+    fn is_settled(&self, session: &Session, now: Timestamp) -> bool {
+        let nothing_recorded = session.changes.is_empty() && session.revoked.is_none() && session.flash.is_empty();
+        let settled = match session.found.as_ref().map(|found| (found, found.record())) {
+            None => matches!(session.presented, Presented::Nothing | Presented::Replaced),
+            Some((found, Some(record))) if !found.offer => {
+                let touch = || self.policy.touch_is_due(Times::of(record, found.entry.last_seen()), now);
+                let due = || self.save_every_request || touch() || self.rotation_is_due(record, now);
+                session.is_no_activity || !due()
+            }
+            Some(_) => false,
+        };
+        nothing_recorded && settled
+    }
+
+    async fn apply(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
         if status.is_server_error() {
             session.changes.retain(|change| !change.is_dropped_on_failure());
             session.tell_again();
@@ -104,8 +127,7 @@ impl Manager {
         }
         let may_rotate = active && !status.is_server_error() && status != StatusCode::SWITCHING_PROTOCOLS;
         if may_rotate && self.rotation_is_due(record, visit.now) {
-            // PERF: boxed, as it happens once in an hour.
-            let rotated = Box::pin(self.write(session, visit)).await;
+            let rotated = self.write(session, visit).await;
             // It is tried again with the next request; the answer of the app is worth more.
             return Ok(rotated
                 .inspect_err(|error| tracing::warn!(%error, "no new id could be given"))

@@ -56,7 +56,19 @@ impl Manager {
                 break;
             }
             for value in cookies::values(headers, name).take(MOST_COOKIES) {
-                session.saw(self.look_up(value, recall, address, now).await?, place > 0);
+                let seen = match recall.key(value) {
+                    Some((key, known)) => {
+                        self.check_guesses(known, address, now)?;
+                        let entry = self.store.load(key).await?;
+                        match entry.as_ref().and_then(|entry| self.usual(value, key, entry, now)) {
+                            Some(found) => Seen::Living(found),
+                            // PERF: boxed, as most requests come with the id of a living session, or none.
+                            None => Box::pin(self.look_closer(value, key, entry, address, now)).await?,
+                        }
+                    }
+                    None => Seen::Nothing,
+                };
+                session.saw(seen, place > 0);
             }
         }
         if session.presented == Presented::Contradictory {
@@ -94,23 +106,44 @@ impl Manager {
         Ok(())
     }
 
-    async fn look_up(&self, value: &[u8], recall: &Recall, address: IpAddr, now: Timestamp) -> Result<Seen, Error> {
-        let Some(key) = recall.key(value) else { return Ok(Seen::Nothing) };
-        let Some(id) = Id::parse(value) else { return Ok(Seen::Nothing) };
-        let Some(guesses) = &self.guesses else { return self.find(id, key, address, now).await };
-        if guesses.is_exhausted(address, now) {
-            self.note_for(Event::Refused, None, None, Some(address), "too many unknown session ids");
-            return Err(Error::Guessing);
+    /// A client that presents ids of nobody one after the other is not listened to for a while.
+    fn check_guesses(&self, known: bool, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+        let Some(guesses) = self.guesses.as_ref().filter(|_| !known) else { return Ok(()) };
+        if !guesses.is_exhausted(address, now) {
+            return Ok(());
         }
-        let seen = self.find(id, key, address, now).await?;
-        if matches!(seen, Seen::Nothing) {
+        self.note_for(Event::Refused, None, None, Some(address), "too many unknown session ids");
+        Err(Error::Guessing)
+    }
+
+    /// PERF: the usual case, without a suspension point: a living session under the id that was presented.
+    fn usual(&self, value: &[u8], key: Key, entry: &Arc<Entry>, now: Timestamp) -> Option<Found> {
+        let record = record_of(entry).filter(|record| record.predecessor.is_none())?;
+        let remaining = self.policy.judge(Times::of(record, entry.last_seen()), now).ok()?;
+        let id = Id::parse(value)?;
+        Some(Found { id, key, entry: Arc::clone(entry), remaining, via: None, offer: false })
+    }
+
+    /// No session, one that has expired, one under a new id, or a replaced id.
+    async fn look_closer(
+        &self,
+        value: &[u8],
+        key: Key,
+        entry: Option<Arc<Entry>>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Seen, Error> {
+        let seen = match (Id::parse(value), entry) {
+            (Some(id), Some(entry)) => self.find(id, key, entry, address, now).await?,
+            _ => Seen::Nothing,
+        };
+        if let (Seen::Nothing, Some(guesses)) = (&seen, &self.guesses) {
             guesses.count(address, now);
         }
         Ok(seen)
     }
 
-    async fn find(&self, id: Id, key: Key, address: IpAddr, now: Timestamp) -> Result<Seen, Error> {
-        let Some(entry) = self.store.load(key).await? else { return Ok(Seen::Nothing) };
+    async fn find(&self, id: Id, key: Key, entry: Arc<Entry>, address: IpAddr, now: Timestamp) -> Result<Seen, Error> {
         match stored_in(&entry) {
             Some(Stored::Session(record)) => {
                 let settled = match record.predecessor {
@@ -119,8 +152,7 @@ impl Manager {
                 };
                 self.judge(id, key, settled.unwrap_or(entry), None, address, now).await
             }
-            // PERF: boxed, as few requests come with a replaced id.
-            Some(Stored::Alias(_)) => Box::pin(self.follow(id, key, entry, address, now)).await,
+            Some(Stored::Alias(_)) => self.follow(id, key, entry, address, now).await,
             None => {
                 tracing::warn!(event = "undecodable", handle = %entry.meta.handle, "a stored session cannot be read");
                 Ok(Seen::Nothing)
