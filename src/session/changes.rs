@@ -105,6 +105,17 @@ impl Change {
         matches!((self, &record.identity), (Self::AppSignIn(said), Some(known)) if said.is_the_same_as(known))
     }
 
+    /// Whether it only removes, and what it removes is not there: no change (Django's `pop` with a default).
+    #[must_use]
+    pub fn removes_nothing(&self, record: &Record) -> bool {
+        let absent = |key: &str| !record.data.map().contains_key(key);
+        match self {
+            Self::Unset(key) => absent(key),
+            Self::Merge(patch) => patch.iter().all(|(key, value)| value.is_null() && absent(key)),
+            _ => false,
+        }
+    }
+
     /// Applies the operation to what is kept.
     pub(super) fn apply(&self, record: &mut Record, now: Timestamp) {
         match self {
@@ -214,6 +225,16 @@ mod tests {
         assert_eq!(after(&[Change::Clear, set("a", Value::Null)]), json!({"a": null}));
         let patch = json!({"cart": null, "a": {"b": 1, "c": null}}).as_object().cloned().unwrap();
         assert_eq!(after(&[Change::Merge(patch)]), json!({"a": {"b": 1}}));
+    }
+
+    #[test]
+    fn removing_what_is_not_there_is_no_change() {
+        let patch = |value: Value| Change::Merge(value.as_object().cloned().unwrap());
+        let nothing = |change: Change| change.removes_nothing(&record(None));
+        assert!(nothing(Change::Unset("none".into())) && nothing(patch(json!({"none": null}))));
+        assert!(!nothing(Change::Unset("cart".into())) && !nothing(patch(json!({"none": null, "cart": null}))));
+        assert!(!nothing(patch(json!({"none": {"a": null}}))), "that makes an empty object");
+        assert!(!nothing(Change::Clear));
     }
 
     #[test]

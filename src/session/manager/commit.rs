@@ -52,6 +52,10 @@ impl Manager {
         if let Some(record) = session.found.as_ref().and_then(Found::record) {
             // The app may name the user with each of its responses.
             session.changes.retain(|change| !change.is_known(record));
+            // Else an app that removes a value with each response would renew the cookie with each.
+            if session.changes.iter().all(|change| change.removes_nothing(record)) {
+                session.changes.clear();
+            }
         }
         let ended = self.end_if_recorded(&mut session, visit).await?;
         let mut cookie = match session.changes.is_empty() {
