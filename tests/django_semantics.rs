@@ -27,4 +27,5 @@
 //! | 90 | `signing.tests` | Django's row format comes with the import |
 
 mod data;
+mod ids;
 mod site;
