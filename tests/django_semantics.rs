@@ -27,5 +27,6 @@
 //! | 90 | `signing.tests` | Django's row format comes with the import |
 
 mod data;
+mod expiry;
 mod ids;
 mod site;
