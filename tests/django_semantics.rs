@@ -29,4 +29,5 @@
 mod data;
 mod expiry;
 mod ids;
+mod responses;
 mod site;
