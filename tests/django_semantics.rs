@@ -31,3 +31,4 @@ mod expiry;
 mod ids;
 mod responses;
 mod site;
+mod users;
