@@ -1,15 +1,18 @@
 //! Small measurements inside one process: `cargo bench --bench micro` (about half a minute after the build),
 //! with `-- --quick` half of that, with `-- sweep` only the rows whose name contains the word.
 //!
-//! Prints bytes per session in memory at a million sessions, all in, and the longest pause of a reader while
-//! a sweep runs. Each row runs in a process of its own, with the allocator of the gateway, so that none
+//! Prints bytes per session in memory at a million sessions, all in, the longest pause of a reader while a
+//! sweep runs, and what open and commit of a session cost. Each row runs in a process of its own, with the allocator of the gateway, so that none
 //! inherits another's memory. Requests as a whole are measured by `benches/side_by_side`.
 
+mod engine;
 mod memory;
 mod sessions;
 mod sweep;
 
 use std::process::{Command, ExitCode};
+
+use engine::Kind;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,6 +32,12 @@ const ROWS: &[Row] = &[
     ("memory: 1 KiB of data, all signed in", |_| memory::print(1024, 100)),
     ("load: hits of a million, one thread", sweep::print_loads),
     ("sweep: longest pause of a reader", sweep::print_pause),
+    ("engine: hit", |quick| engine::print(Kind::Hit, quick)),
+    ("engine: hit, same connection", |quick| engine::print(Kind::HitSameConnection, quick)),
+    ("engine: touch", |quick| engine::print(Kind::Touch, quick)),
+    ("engine: write", |quick| engine::print(Kind::Write, quick)),
+    ("engine: rotation", |quick| engine::print(Kind::Rotation, quick)),
+    ("engine: sign-in", |quick| engine::print(Kind::SignIn, quick)),
 ];
 
 /// Marks the process of one row.
