@@ -74,9 +74,13 @@ impl Manager {
         address: Option<IpAddr>,
         reason: &'static str,
     ) -> Result<bool, Error> {
-        for _ in 0..MOST_HOPS {
+        // No bound is needed: each turn deletes what a rotation has made.
+        loop {
             let Some(gone) = self.store.delete(key).await? else { return Ok(false) };
             match stored_in(&gone) {
+                Some(Stored::Alias(alias)) if alias.is_of_sign_in() && !event.reaches_beyond_a_sign_in() => {
+                    return Ok(false);
+                }
                 Some(Stored::Alias(alias)) => key = Key(alias.successor),
                 Some(Stored::Session(_)) | None => {
                     self.forget_predecessors(&gone).await?;
@@ -85,7 +89,6 @@ impl Manager {
                 }
             }
         }
-        Ok(false)
     }
 
     async fn forget_predecessors(&self, ended: &Arc<Entry>) -> Result<(), Error> {
