@@ -3,6 +3,7 @@
 //! Here is the little world of these tests: a manager over a store that takes turns, requests, and browsers.
 
 mod races;
+mod rotation;
 
 use std::path::Path;
 use std::sync::Arc;
