@@ -64,7 +64,6 @@ pub struct Running {
 
 /// How often expired sessions are looked for, and how many are deleted at a time.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-const SWEEP_BATCH: usize = 1000;
 
 /// Binds every address, builds the gateway, starts its threads.
 ///
@@ -84,7 +83,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartErr
     let users = watch_users(&gateway, control.handle())?;
     control.spawn(sweep(Arc::clone(&gateway), Arc::clone(&clock)));
     if let Some(listener) = admin {
-        control.spawn(admin::serve(listener, Arc::clone(&gateway), shutdown.signal()));
+        control.spawn(admin::serve(listener, Arc::clone(&gateway), Arc::clone(&clock), shutdown.signal()));
     }
 
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
@@ -244,15 +243,8 @@ async fn sweep(gateway: Arc<Gateway>, clock: Arc<dyn Clock>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;
-        loop {
-            match gateway.sessions.sweep(clock.now(), SWEEP_BATCH).await {
-                Ok(swept) if swept >= SWEEP_BATCH => tokio::task::yield_now().await,
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "expired sessions could not be swept");
-                    break;
-                }
-            }
+        if let Err(error) = gateway.sessions.clear_expired(clock.now()).await {
+            tracing::warn!(%error, "expired sessions could not be swept");
         }
     }
 }

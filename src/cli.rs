@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
+use crate::admin;
 use crate::app::{self, Running};
 use crate::auth::hash;
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 use crate::config::{self, Config};
 use crate::{demo, telemetry};
 
@@ -45,6 +46,15 @@ enum Command {
     HashPassword,
     /// Ask the running gateway whether it is ready: exit code 0 or 1
     Healthcheck(ConfigFile),
+    /// See to the sessions of the running gateway
+    #[command(subcommand)]
+    Sessions(Sessions),
+}
+
+#[derive(Subcommand)]
+enum Sessions {
+    /// Delete at once what has expired; the gateway does it by itself every minute
+    ClearExpired(ConfigFile),
 }
 
 #[derive(clap::Args)]
@@ -66,6 +76,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Schema => schema(),
         Command::HashPassword => hash_password(),
         Command::Healthcheck(file) => Ok(healthcheck(&file)),
+        Command::Sessions(Sessions::ClearExpired(file)) => clear_expired(&file),
     }
 }
 
@@ -79,7 +90,7 @@ fn serve(file: &ConfigFile) -> anyhow::Result<ExitCode> {
     };
     let signals = Signals::listen()?;
     // `StartError` names its causes itself; the chain would repeat them.
-    let running = app::start(&config, Arc::new(SystemClock)).map_err(anyhow::Error::msg)?;
+    let running = app::start(&config, Arc::new(SteadyClock::start())).map_err(anyhow::Error::msg)?;
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
@@ -150,10 +161,10 @@ fn read_password() -> anyhow::Result<Zeroizing<String>> {
 }
 
 fn healthcheck(file: &ConfigFile) -> ExitCode {
-    match ask_readiness(file) {
-        Ok(answer) => {
-            println!("{answer}");
-            if answer.starts_with("200 ") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match ask(file, "GET", "/readyz") {
+        Ok((status, body)) => {
+            println!("{status} {body}");
+            if status == "200" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("cloakroom: {error:#}");
@@ -162,24 +173,38 @@ fn healthcheck(file: &ConfigFile) -> ExitCode {
     }
 }
 
-const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
+fn clear_expired(file: &ConfigFile) -> anyhow::Result<ExitCode> {
+    let (status, body) = ask(file, "POST", admin::CLEAR_EXPIRED)?;
+    let deleted = serde_json::from_str::<serde_json::Value>(&body).ok().and_then(|body| body["deleted"].as_u64());
+    match deleted {
+        Some(1) => println!("1 expired session deleted"),
+        Some(deleted) => println!("{deleted} expired sessions deleted"),
+        None => bail!("the gateway answered {status} {body}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
-fn ask_readiness(file: &ConfigFile) -> anyhow::Result<String> {
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Status and body of the running gateway's answer to its operator.
+fn ask(file: &ConfigFile, method: &str, path: &str) -> anyhow::Result<(String, String)> {
     let loaded = config::load(&file.config, &|name| std::env::var(name).ok());
     let config = loaded.map_err(|problems| anyhow::anyhow!("{problems}"))?.config;
     let address = config.admin.address.context("admin.address is null: there is nobody to ask")?;
     let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT)?;
-        stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
-        stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let mut stream = TcpStream::connect_timeout(&address, ADMIN_TIMEOUT)?;
+        stream.set_read_timeout(Some(ADMIN_TIMEOUT))?;
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes())?;
         let mut answer = String::new();
         stream.take(64 * 1024).read_to_string(&mut answer)?;
         Ok(answer)
     };
-    let answer = ask().with_context(|| format!("no answer from {address}/readyz: is the gateway running?"))?;
+    let answer = ask().with_context(|| format!("no answer from {address}{path}: is the gateway running?"))?;
     let status = answer.split_whitespace().nth(1).unwrap_or("no status");
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok(format!("{status} {body}"))
+    Ok((status.to_owned(), body.to_owned()))
 }
 
 /// The signals that end the process, and the one that does not.

@@ -3,10 +3,14 @@
 //! Rules take `now` as an argument; only the edges (`pipeline`, `auth`, `app`) ask a [`Clock`].
 //! Timeouts on sockets are not its business: see [`crate::timers`].
 
+mod steady;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use steady::SteadyClock;
 
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -40,18 +44,6 @@ fn millis(duration: Duration) -> u64 {
 pub trait Clock: Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Timestamp;
-}
-
-/// The machine's own clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        // A clock before 1970 reads as 1970: every session is then young, none is revived.
-        #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-        Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis))
-    }
 }
 
 /// A clock that stands still until it is moved: time is advanced in tests, never slept.

@@ -4,17 +4,23 @@
 //! another one from the new configuration and the parts of this one that outlive it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::Method;
+use http::request::Parts;
+
 use crate::auth::{self, Auth};
+use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::config::schema::{self, Access};
+use crate::config::schema::{self, Access, SessionHeaders};
 use crate::http::client_addr::TrustedProxies;
 use crate::identity::headers::{Injector, InjectorError, Protected};
 use crate::pages::{self, Pages};
 use crate::proxy::{self, Upstream};
 use crate::routing::Router;
+use crate::session::headers::TooLarge;
+use crate::session::rules::{RuleError, Rules};
 use crate::session::{Keyring, Manager};
 use crate::store::{MemoryStore, Store};
 
@@ -50,7 +56,15 @@ pub struct Route {
     pub upstream: Upstream,
     /// What the app is told of the user.
     pub identity: Injector,
+    /// Whether it sees the session's data, and may change it.
+    pub session_headers: SessionHeaders,
+    /// Whether requests keep the session alive.
+    pub activity: bool,
+    /// What is done to the session when the app answers so and so.
+    pub rules: Rules,
     clash_reported: AtomicBool,
+    /// When it was last said that data was too large, in milliseconds since the Unix epoch.
+    too_large_reported: AtomicU64,
 }
 
 /// Why a generation cannot be built.
@@ -71,6 +85,14 @@ pub enum BuildError {
         route: usize,
         /// What is wrong.
         source: InjectorError,
+    },
+    /// Rules that cannot work.
+    #[error("routes[{route}].rules: {source}")]
+    Rules {
+        /// Its place.
+        route: usize,
+        /// What is wrong.
+        source: RuleError,
     },
     /// The users.
     #[error("login.form: {0}")]
@@ -124,8 +146,30 @@ impl Route {
             access: route.access.clone(),
             upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
+            session_headers: route.session_headers,
+            activity: route.activity,
+            rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
+            too_large_reported: AtomicU64::new(0),
         })
+    }
+
+    /// Whether its app may change a session, or a rule may.
+    #[must_use]
+    pub fn may_change_sessions(&self) -> bool {
+        self.session_headers == SessionHeaders::ReadWrite || !self.rules.is_empty()
+    }
+
+    /// Whether its app is told of sessions, signed in or not.
+    #[must_use]
+    pub fn reads_sessions(&self) -> bool {
+        self.session_headers != SessionHeaders::None || self.identity.reads_session()
+    }
+
+    /// What its rules will want to know of a request.
+    #[must_use]
+    pub fn asked(&self, parts: &Parts) -> Option<(Method, String)> {
+        (!self.rules.is_empty()).then(|| (parts.method.clone(), parts.uri.path().to_owned()))
     }
 
     /// Tells the operator, once, that the app's own cookie bears the name of ours and is kept from the browser.
@@ -135,6 +179,23 @@ impl Route {
                 route = &*self.name,
                 cookie,
                 "the app sets a cookie of the same name as the gateway's session cookie; it is not passed on: set session.cookie.name to another name"
+            );
+        }
+    }
+
+    /// Tells the operator, once a minute, that an app does not see the session's data any more.
+    pub fn report_too_large(&self, error: TooLarge, now: Timestamp) {
+        const INTERVAL_MS: u64 = 60_000;
+        let last = self.too_large_reported.load(Ordering::Relaxed);
+        let due = now.0.abs_diff(last) >= INTERVAL_MS;
+        // Of several workers, one gets to say it.
+        let first = || self.too_large_reported.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed);
+        if due && first().is_ok() {
+            tracing::warn!(
+                event = "session_data_omitted",
+                route = &*self.name,
+                data_bytes = error.bytes,
+                "the session's data is too large for a header, and the app does not see it: let the app keep less, or keep it elsewhere"
             );
         }
     }

@@ -11,21 +11,23 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::auth::{self, endpoints};
 use crate::clock::Clock;
-use crate::config::schema::Access;
+use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
+use crate::identity::headers::Facts;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
-use crate::session::{Committed, Recall, Session, Visit};
+use crate::session::rules::Asked;
+use crate::session::{self, Change, Committed, Recall, Session, Visit};
 use crate::telemetry::access::{AccessLog, Record};
 use crate::timers::Timers;
 
@@ -114,7 +116,9 @@ impl Exchange<'_> {
             record.user = session.identity().map(|identity| identity.user.clone());
             record.handle = session.handle();
         }
-        let agent = session.will_change().then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
+        let route = self.settled.route(self.gateway);
+        let may_change = session.will_change() || route.is_some_and(Route::may_change_sessions);
+        let agent = may_change.then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
 
         let served = self.serve(parts, incoming, &mut session).await;
         let mut response = served.unwrap_or_else(|reject| self.refuse(&reject));
@@ -132,8 +136,20 @@ impl Exchange<'_> {
             // PERF: boxed, so that the future of a request for an app need not be large enough for it.
             return Box::pin(self.own_page(&parts, incoming, session)).await;
         };
+        if !route.activity {
+            session.not_an_activity();
+        }
+        let allowed = matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
+        if allowed && route.session_headers != SessionHeaders::None {
+            self.gateway.sessions.take_flash(session).await?;
+        }
         match policy::decide(&route.access, session.identity()) {
-            Decision::Allow(permit) => self.forward(route, permit, parts, incoming).await,
+            Decision::Allow(permit) => {
+                let asked = route.asked(&parts);
+                let mut answer = self.forward(route, permit, session, parts, incoming).await?;
+                session.record_changes(self.wanted_of_the_session(route, asked, &mut answer));
+                Ok(answer)
+            }
             Decision::Login => Ok(self.challenge(&parts)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
         }
@@ -170,11 +186,12 @@ impl Exchange<'_> {
         &self,
         route: &Route,
         permit: Permit<'_>,
+        session: &Session,
         parts: Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Reject> {
-        let personal = permit.identity().is_some() || route.access != Access::Public;
-        let lines = self.lines_for_the_app(route, &permit, &parts.headers);
+        let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
+        let lines = self.lines_for_the_app(route, &permit, session, &parts.headers);
         let request = self.for_the_app(route, parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let answer = match &self.settled.handshake {
@@ -192,6 +209,23 @@ impl Exchange<'_> {
         Ok(answer)
     }
 
+    /// What is to be done to the session after this answer: by the route's rules, and by the app's own word.
+    fn wanted_of_the_session(
+        &self,
+        route: &Route,
+        asked: Option<(Method, String)>,
+        answer: &mut Response<Body>,
+    ) -> Vec<Change> {
+        let (status, now) = (answer.status(), self.settled.now);
+        let mut changes = Vec::new();
+        if let Some((method, path)) = asked {
+            changes = route.rules.changes(&Asked { method: &method, path: &path }, status, answer.headers(), now);
+        }
+        let allowed = route.session_headers == SessionHeaders::ReadWrite;
+        changes.extend(session::headers::take(answer.headers_mut(), allowed, now));
+        changes
+    }
+
     fn for_the_app(&self, route: &Route, parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
@@ -201,13 +235,23 @@ impl Exchange<'_> {
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
-    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>, headers: &HeaderMap) -> HeaderLines {
+    fn lines_for_the_app(
+        &self,
+        route: &Route,
+        permit: &Permit<'_>,
+        session: &Session,
+        headers: &HeaderMap,
+    ) -> HeaderLines {
         let settled = &self.settled;
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
-        if let Some(identity) = permit.identity() {
-            route.identity.inject(identity, &mut lines);
+        let facts = Facts { handle: session.handle(), data: session.data() };
+        route.identity.inject(permit.identity(), &facts, &mut lines);
+        if route.session_headers != SessionHeaders::None
+            && let Err(error) = session::headers::write(&session.into(), &mut lines)
+        {
+            route.report_too_large(error, settled.now);
         }
         cookies::write_others(headers, self.gateway.sessions.cookie_names(), &mut lines);
         lines

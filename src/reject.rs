@@ -107,7 +107,7 @@ impl Reject {
             }
             Self::Session(session::Error::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Session(session::Error::TooManySessions) => StatusCode::FORBIDDEN,
+            Self::Session(session::Error::TooManySessions) => StatusCode::CONFLICT,
             Self::Upstream(proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
             }

@@ -17,7 +17,9 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Imports within one layer that are meant, and why.
-const WITHIN: [(&str, &str, &str); 5] = [
+const WITHIN: [(&str, &str, &str); 7] = [
+    ("config", "clock", "a rule may name a moment"),
+    ("identity", "store", "a template may name the session by its handle"),
     ("http", "timers", "a request body is paced by a coarse deadline"),
     ("app", "admin", "the process starts the operators' listener"),
     ("cli", "app", "the command line starts the process"),

@@ -23,6 +23,8 @@ mod framing;
 mod http2;
 /// Headers that say who the user is: no client can send one, in any spelling.
 mod identity_headers;
+/// What operators ask of the running gateway.
+mod operators;
 /// The gateway's own pages: what they say, their headers, and that nothing under the prefix is forwarded.
 mod own_pages;
 /// Host, target and path: one reading for routing, policy and the app.

@@ -21,6 +21,7 @@ use crate::pages::{LoginError, LoginPage, NoCookiesPage};
 #[derive(Default)]
 struct Again {
     user: String,
+    remember: bool,
     error: Option<LoginError>,
 }
 
@@ -35,7 +36,9 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
     let form = call.form().await?;
     let rd = Some(form.field("rd")).filter(|rd| !rd.is_empty()).or_else(|| call.parameter("rd"));
     let rd = call.return_to(auth, rd);
-    let refuse = |error, user: &str| (StatusCode::FORBIDDEN, Again { user: user.to_owned(), error: Some(error) });
+    let remember = call.sessions.offers_to_remember() && form.field("remember") == "on";
+    let refuse =
+        |error, user: &str| (StatusCode::FORBIDDEN, Again { user: user.to_owned(), remember, error: Some(error) });
     if !call.sessions.was_presented(call.headers) {
         return Ok(no_cookies(call, rd.as_ref()));
     }
@@ -46,6 +49,10 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
         return page(auth, call, rd.as_ref(), status, again);
     }
     let token_fits = call.session.csrf().is_some_and(|secret| csrf::verify(secret, &form.field("csrf")));
+    if !token_fits && call.session.was_replaced() {
+        // The button was pressed twice, and the first time has signed in: the browser goes where it wanted to.
+        return Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)));
+    }
     if !token_fits {
         let (status, again) = refuse(LoginError::Expired, &user);
         return page(auth, call, rd.as_ref(), status, again);
@@ -53,12 +60,11 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
     let password = Zeroizing::new(form.field("password"));
     match try_password(auth, call, &user, password).await {
         Ok(identity) => {
-            let remember = call.sessions.offers_to_remember() && form.field("remember") == "on";
             call.session.sign_in(identity, remember);
             // SECURITY: 303, so that no browser posts the password on (RFC 9700 §4.12).
             Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)))
         }
-        Err(refusal) => refusal.answer(auth, call, rd.as_ref(), user),
+        Err(refusal) => refusal.answer(auth, call, rd.as_ref(), Again { user, remember, error: None }),
     }
 }
 
@@ -109,7 +115,7 @@ fn in_the_log(name: &str) -> &str {
 }
 
 impl Refusal {
-    fn answer(self, auth: &Auth, call: &mut Call<'_>, rd: Option<&ReturnTo>, user: String) -> Result<Page, Error> {
+    fn answer(self, auth: &Auth, call: &mut Call<'_>, rd: Option<&ReturnTo>, again: Again) -> Result<Page, Error> {
         let (status, error, retry_after) = match self {
             Self::Wrong => (StatusCode::UNAUTHORIZED, LoginError::BadCredentials, None),
             Self::Banned(left) => {
@@ -118,7 +124,7 @@ impl Refusal {
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, LoginError::Busy, Some(1)),
         };
-        let mut page = page(auth, call, rd, status, Again { user, error: Some(error) })?;
+        let mut page = page(auth, call, rd, status, Again { error: Some(error), ..again })?;
         if let Some(seconds) = retry_after {
             page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -152,6 +158,7 @@ fn page(
         user: &again.user,
         error: again.error,
         form: auth.users.is_some(),
+        remember: call.sessions.offers_to_remember().then_some(again.remember),
     });
     Ok(call.html(status, body))
 }

@@ -76,6 +76,17 @@ impl Scalar {
         let numeric = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty();
         if self.plain && canonical && numeric { self.text.parse().ok() } else { None }
     }
+
+    /// The number with a fraction or an exponent this is, if it is one; `.inf` and `.nan` have no JSON.
+    pub(super) fn real(&self) -> Option<f64> {
+        let digits = self.text.strip_prefix(['-', '+']).unwrap_or(&self.text);
+        let begins = digits.strip_prefix('.').unwrap_or(digits).starts_with(|c: char| c.is_ascii_digit());
+        let marked = digits.contains(['.', 'e', 'E']);
+        if !(self.plain && begins && marked) {
+            return None;
+        }
+        self.text.parse().ok().filter(|number: &f64| number.is_finite())
+    }
 }
 
 impl Node {

@@ -63,6 +63,7 @@ impl de::Error for ReadError {
             de::Unexpected::Seq => Self::message(format!("expected {expected}, found a list")),
             de::Unexpected::Unsigned(n) => Self::message(format!("expected {expected}, found `{n}`")),
             de::Unexpected::Signed(n) => Self::message(format!("expected {expected}, found `{n}`")),
+            de::Unexpected::Float(n) => Self::message(format!("expected {expected}, found `{n}`")),
             de::Unexpected::Bool(on) => Self::message(format!("expected {expected}, found `{on}`")),
             other => Self::message(format!("expected {expected}, found {other}")),
         }
@@ -185,8 +186,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         if let Some(on) = scalar.boolean() {
             return visitor.visit_bool(on);
         }
-        match scalar.integer().map(i64::try_from) {
-            Some(Ok(number)) => visitor.visit_i64(number),
+        match (scalar.integer().map(i64::try_from), scalar.real()) {
+            (Some(Ok(number)), _) => visitor.visit_i64(number),
+            (_, Some(number)) => visitor.visit_f64(number),
             _ => visitor.visit_str(&scalar.text),
         }
     }

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use crate::app::{self as process, Running};
 use crate::auth::hash;
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 use crate::config::Config;
 use crate::config::schema::{Access, Form, Listener, ListenerAddress, Log, LogLevel, Route, Secure, Upstream, User};
 use crate::session::random_bytes;
@@ -42,7 +42,7 @@ pub fn start(listen: SocketAddr) -> anyhow::Result<Demo> {
     legacy.spawn(app::run(listener, FOOTER.into()));
     let config = configuration(listen, behind)?;
     telemetry::log::init(&config.log);
-    let gateway = process::start(&config, Arc::new(SystemClock)).map_err(anyhow::Error::msg)?;
+    let gateway = process::start(&config, Arc::new(SteadyClock::start())).map_err(anyhow::Error::msg)?;
     Ok(Demo { gateway, _legacy: legacy })
 }
 

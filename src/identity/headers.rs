@@ -10,10 +10,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::header::{HeaderMap, HeaderName};
 
 use super::Identity;
-use super::template::{Template, TemplateError};
+use super::template::{Template, TemplateError, Values};
 use crate::config::schema::{HeaderPreset, IdentityHeaders};
 use crate::http::headers::{fold, is_folded};
 use crate::http::lines::HeaderLines;
+use crate::store::Handle;
 
 /// Families of names that only the gateway may write.
 const PROTECTED_PREFIXES: [&str; 7] =
@@ -127,6 +128,19 @@ pub struct Injector {
     fields: Vec<(HeaderName, Template)>,
     /// The same for every injector that writes the same, and for no other.
     fingerprint: [u8; 16],
+    /// Any template says something of the session.
+    reads_session: bool,
+    /// Any template needs its data.
+    reads_data: bool,
+}
+
+/// What headers may say of the session.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Its public name; `None` when there is none.
+    pub handle: Option<Handle>,
+    /// Its data: a JSON object.
+    pub data: &'a str,
 }
 
 /// The headers of one identity as one kind of injector writes them, kept for its next request.
@@ -186,27 +200,56 @@ impl Injector {
         let mut fingerprint = [0; 16];
         let text = serde_json::to_vec(&templates).unwrap_or_default();
         fingerprint.copy_from_slice(&digest(&SHA256, &text).as_ref()[..16]);
-        let fields = templates.into_iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { fields, fingerprint })
+        let fields = templates.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        let reads_session = fields.iter().any(|(_, template)| template.reads_session());
+        let reads_data = fields.iter().any(|(_, template)| template.reads_data());
+        Ok(Self { fields, fingerprint, reads_session, reads_data })
     }
 
-    /// Writes the headers of `identity`, at most one line each.
-    pub fn inject(&self, identity: &Identity, lines: &mut HeaderLines) {
-        let (kind, rendered) = identity.rendered.0.get_or_init(|| (self.fingerprint, self.render(identity)));
-        match *kind == self.fingerprint {
-            true => lines.append(rendered),
-            false => lines.append(&self.render(identity)),
+    /// Whether a header depends on the session, not on who is signed in alone.
+    #[must_use]
+    pub fn reads_session(&self) -> bool {
+        self.reads_session
+    }
+
+    /// Writes the headers, at most one line each: of whoever is signed in, and of the session.
+    pub fn inject(&self, identity: Option<&Identity>, facts: &Facts<'_>, lines: &mut HeaderLines) {
+        match identity {
+            _ if self.reads_session => self.render_session(identity, facts, lines),
+            Some(identity) => self.inject_identity(identity, lines),
+            None => {}
         }
     }
 
-    fn render(&self, identity: &Identity) -> HeaderLines {
-        let mut lines = HeaderLines::default();
+    /// PERF: what follows from the identity alone is rendered once.
+    fn inject_identity(&self, identity: &Identity, lines: &mut HeaderLines) {
+        let render = || {
+            let mut rendered = HeaderLines::default();
+            self.render(&Values { identity: Some(identity), ..Values::default() }, &mut rendered);
+            rendered
+        };
+        let (kind, rendered) = identity.rendered.0.get_or_init(|| (self.fingerprint, render()));
+        match *kind == self.fingerprint {
+            true => lines.append(rendered),
+            false => lines.append(&render()),
+        }
+    }
+
+    fn render_session(&self, identity: Option<&Identity>, facts: &Facts<'_>, lines: &mut HeaderLines) {
+        let data = self.reads_data.then(|| serde_json::from_str(facts.data).ok()).flatten();
+        self.render(&Values { identity, handle: facts.handle, data: data.as_ref() }, lines);
+    }
+
+    fn render(&self, values: &Values<'_>, lines: &mut HeaderLines) {
         for (name, template) in &self.fields {
-            if let Some(text) = template.render(identity) {
+            // SECURITY: a fixed text may be an app's sign that somebody is signed in.
+            if values.identity.is_none() && !template.reads_session() {
+                continue;
+            }
+            if let Some(text) = template.render(values) {
                 lines.push_text(name, &text);
             }
         }
-        lines
     }
 }
 
@@ -295,15 +338,49 @@ mod tests {
             email: None,
             groups: vec![],
             since: Timestamp(0),
-            source: Default::default(),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         };
-        let mut lines = HeaderLines::default();
-        injector().inject(&ann, &mut lines);
-        let headers = parsed(&lines);
+        let headers = injected(&injector(), Some(&ann), "{}");
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["x-shop-customer"], "ann");
+    }
+
+    fn injected(injector: &Injector, identity: Option<&Identity>, data: &str) -> HeaderMap {
+        let mut lines = HeaderLines::default();
+        injector.inject(identity, &Facts { handle: Some(Handle([1; 8])), data }, &mut lines);
+        parsed(&lines)
+    }
+
+    #[test]
+    fn session_values_are_told_of_visitors_too_and_fixed_texts_are_not() {
+        let templates = [
+            ("X-Fixed", "yes"),
+            ("X-User", "{user}"),
+            ("X-Theme", "{session.theme}"),
+            ("X-Both", "{user}/{session.theme}"),
+            ("X-Handle", "{session_handle}"),
+        ];
+        let map = templates.map(|(name, template)| (name.to_owned(), template.to_owned()));
+        let injector = Injector::from_config(&IdentityHeaders::Templates(map.into_iter().collect())).unwrap();
+        let names = |headers: &HeaderMap| {
+            let mut names: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+            names.sort();
+            names
+        };
+        let visitor = injected(&injector, None, r#"{"theme":"dark"}"#);
+        assert_eq!(names(&visitor), ["x-handle", "x-theme"]);
+        let ann = Identity::named("ann");
+        assert_eq!(injected(&injector, Some(&ann), r#"{"theme":"dark"}"#)["x-both"], "ann/dark");
+        // Not what was rendered before: the data has changed.
+        assert_eq!(injected(&injector, Some(&ann), r#"{"theme":"light"}"#)["x-both"], "ann/light");
+        assert_eq!(names(&injected(&injector, Some(&ann), "{}")), ["x-fixed", "x-handle", "x-user"]);
+    }
+
+    #[test]
+    fn without_session_values_a_visitor_is_not_told_of() {
+        assert!(injected(&injector(), None, "{}").is_empty());
     }
 }

@@ -1,11 +1,15 @@
-//! Templates for header values: `{user} {name} {email} {groups} {groups:SEP}` in fixed text.
+//! Templates for header values: `{user} {name} {email} {groups} {groups:SEP}` and, of the session,
+//! `{session.KEY} {session_handle}`, in fixed text.
 //!
 //! SECURITY: what is rendered is visible ASCII. Anything else is encoded as RFC 8187 does
 //! (`UTF-8''…`), so that no value can end a header line or be trimmed into another name.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use serde_json::{Map, Value};
+
 use super::Identity;
+use crate::store::Handle;
 
 /// A compiled template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +21,23 @@ enum Piece {
     User,
     Name,
     Email,
-    Groups { separator: Box<str> },
+    Groups {
+        separator: Box<str>,
+    },
+    /// A value of the session's data: the keys on the way to it.
+    Session(Vec<Box<str>>),
+    SessionHandle,
+}
+
+/// What a template is filled from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Values<'a> {
+    /// Who is signed in.
+    pub identity: Option<&'a Identity>,
+    /// The session's public name.
+    pub handle: Option<Handle>,
+    /// The session's data.
+    pub data: Option<&'a Map<String, Value>>,
 }
 
 /// Why a template cannot be compiled; its writer is at fault.
@@ -27,7 +47,9 @@ pub enum TemplateError {
     #[error("`{{` without `}}`")]
     Unclosed,
     /// A name that means nothing.
-    #[error("`{{{0}}}` is unknown; use {{user}}, {{name}}, {{email}}, {{groups}} or {{groups:SEPARATOR}}")]
+    #[error(
+        "`{{{0}}}` is unknown; use {{user}}, {{name}}, {{email}}, {{groups}}, {{groups:SEPARATOR}}, {{session.KEY}} or {{session_handle}}"
+    )]
     Unknown(String),
     /// Fixed text that cannot stand in a header.
     #[error("the text has characters that cannot stand in a header")]
@@ -79,16 +101,28 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The value for `identity`, or `None` when one of its parts is absent or it is too long.
+    /// Whether it says something of the session: it is then for visitors who are not signed in, too.
     #[must_use]
-    pub fn render(&self, identity: &Identity) -> Option<String> {
+    pub fn reads_session(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Session(_) | Piece::SessionHandle))
+    }
+
+    /// Whether it needs the session's data.
+    #[must_use]
+    pub fn reads_data(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Session(_)))
+    }
+
+    /// The value, or `None` when one of its parts is absent or it is too long.
+    #[must_use]
+    pub fn render(&self, values: &Values<'_>) -> Option<String> {
         // PERF: the common template is one name of plain text.
         if let [piece] = self.0.as_slice() {
-            return piece.render(identity).map(encode).filter(|value| value.len() <= LONGEST);
+            return piece.render(values).map(encode).filter(|value| value.len() <= LONGEST);
         }
         let mut value = String::new();
         for piece in &self.0 {
-            value.push_str(&piece.render(identity)?);
+            value.push_str(&piece.render(values)?);
         }
         Some(encode(value)).filter(|value| value.len() <= LONGEST)
     }
@@ -111,16 +145,31 @@ impl Piece {
             "name" => Ok(Self::Name),
             "email" => Ok(Self::Email),
             "groups" => Ok(Self::Groups { separator: ",".into() }),
-            _ => match name.strip_prefix("groups:") {
-                Some(separator) if !separator.is_empty() => Ok(Self::Groups { separator: separator.into() }),
-                _ => Err(TemplateError::Unknown(name.into())),
-            },
+            "session_handle" => Ok(Self::SessionHandle),
+            _ => Self::parse_argument(name).ok_or_else(|| TemplateError::Unknown(name.into())),
         }
     }
 
-    fn render(&self, identity: &Identity) -> Option<String> {
+    fn parse_argument(name: &str) -> Option<Self> {
+        if let Some(separator) = name.strip_prefix("groups:") {
+            return (!separator.is_empty()).then(|| Self::Groups { separator: separator.into() });
+        }
+        let keys: Vec<Box<str>> = name.strip_prefix("session.")?.split('.').map(Into::into).collect();
+        keys.iter().all(|key| !key.is_empty()).then_some(Self::Session(keys))
+    }
+
+    fn render(&self, values: &Values<'_>) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.to_string()),
+            Self::Session(keys) => scalar(values.data?, keys),
+            Self::SessionHandle => values.handle.map(|handle| handle.to_string()),
+            _ => self.render_identity(values.identity?),
+        }
+    }
+
+    fn render_identity(&self, identity: &Identity) -> Option<String> {
+        match self {
+            Self::Text(_) | Self::Session(_) | Self::SessionHandle => None,
             Self::User => Some(identity.user.to_string()),
             Self::Name => identity.name.as_deref().map(str::to_owned),
             Self::Email => identity.email.as_deref().map(str::to_owned),
@@ -130,6 +179,17 @@ impl Piece {
                 Some(groups.join(separator))
             }
         }
+    }
+}
+
+/// The value at the end of `keys`; lists, objects, null and empty text count as absent.
+fn scalar(data: &Map<String, Value>, keys: &[Box<str>]) -> Option<String> {
+    let (last, way) = keys.split_last()?;
+    let parent = way.iter().try_fold(data, |map, key| map.get(&**key)?.as_object())?;
+    match parent.get(&**last)? {
+        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -169,15 +229,42 @@ mod tests {
             email: None,
             groups,
             since: Timestamp(0),
-            source: Default::default(),
             proof: [0; 8],
+            source: Default::default(),
             rendered: Default::default(),
             vouched: Default::default(),
         }
     }
 
     fn render(template: &str, identity: &Identity) -> Option<String> {
-        Template::compile(template).unwrap().render(identity)
+        Template::compile(template).unwrap().render(&Values { identity: Some(identity), ..Values::default() })
+    }
+
+    fn render_session(template: &str, data: &Value) -> Option<String> {
+        let values = Values { data: data.as_object(), handle: Some(Handle([0x1f; 8])), ..Values::default() };
+        Template::compile(template).unwrap().render(&values)
+    }
+
+    #[test]
+    fn session_values_are_found_by_their_way() {
+        let data = serde_json::json!({ "theme": "dark", "n": 2.5, "on": false, "a": { "b": { "c": "deep" } }, "none": null, "": 1, "empty": "" });
+        for (template, expected) in [
+            ("{session.theme}", Some("dark")),
+            ("t={session.theme};n={session.n};{session.on}", Some("t=dark;n=2.5;false")),
+            ("{session.a.b.c}", Some("deep")),
+            ("{session_handle}", Some("1f1f1f1f1f1f1f1f")),
+            ("{session.a.b}", None),
+            ("{session.theme.x}", None),
+            ("{session.none}", None),
+            ("{session.empty}", None),
+            ("{session.theme} {session.absent}", None),
+            ("{user} {session.theme}", None),
+        ] {
+            assert_eq!(render_session(template, &data).as_deref(), expected, "{template}");
+        }
+        for bad in ["{session}", "{session.}", "{session..a}", "{session.a.}", "{session_data}"] {
+            assert!(matches!(Template::compile(bad), Err(TemplateError::Unknown(_))), "{bad}");
+        }
     }
 
     #[test]
@@ -221,6 +308,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whatever_a_session_value_is_the_header_is_one_line_of_visible_ascii(text in any::<String>()) {
+            if let Some(value) = render_session("{session.a}", &serde_json::json!({ "a": text })) {
+                prop_assert!(http::HeaderValue::from_str(&value).unwrap().to_str().is_ok());
+            }
+        }
+
+        #[test]
+        fn arbitrary_templates_never_panic(template in any::<String>()) {
+            let _ = Template::compile(&template);
+        }
+
         #[test]
         fn whatever_the_user_is_called_the_value_is_one_header_value(user in "\\PC{1,40}|[\\x00-\\x7f]{1,40}", group in ".{0,20}") {
             if let Some(value) = render("{user} {groups}", &identity(&user, &[&group])) {

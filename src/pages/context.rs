@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-/// The sign-in page; its form posts `csrf`, `rd`, `username` and `password`.
+/// The sign-in page; its form posts `csrf`, `rd`, `username`, `password` and, if ticked, `remember=on`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct LoginPage<'a> {
     /// Where the form is posted.
@@ -19,6 +19,8 @@ pub struct LoginPage<'a> {
     pub error: Option<LoginError>,
     /// Whether there is a form for name and password.
     pub form: bool,
+    /// Whether it has the box "keep me signed in" (`session.remember_me`), and whether that is ticked.
+    pub remember: Option<bool>,
 }
 
 /// Why a sign-in did not succeed. In templates `error.kind` is the name in snake case.

@@ -130,7 +130,15 @@ mod tests {
 
     /// Every page, with `text` in every place that takes text.
     fn all_with(pages: &Pages, text: &str) -> Vec<String> {
-        let login = |error, form| LoginPage { action: text, csrf: text, rd: Some(text), user: text, error, form };
+        let login = |error, form| LoginPage {
+            action: text,
+            csrf: text,
+            rd: Some(text),
+            user: text,
+            error,
+            form,
+            remember: None,
+        };
         let logout = |user| LogoutPage { action: text, csrf: text, user, rd: Some(text) };
         let no_cookies = |insecure| NoCookiesPage { cookie: text, cookie_check: text, login: text, insecure };
         let check = |kept| CookieCheckPage { kept, again: text, login: text, insecure: false };

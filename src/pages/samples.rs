@@ -33,9 +33,10 @@ fn login() -> impl Iterator<Item = LoginPage<'static>> {
     ];
     let first = LoginPage { action: "/login", csrf: "token", form: true, ..LoginPage::default() };
     let again = LoginPage { user: "alice", rd: Some("/"), ..first.clone() };
+    let remembers = LoginPage { remember: Some(true), ..first.clone() };
     let without_form = LoginPage { form: false, ..first.clone() };
     let with_errors = errors.into_iter().map(move |error| LoginPage { error, ..again.clone() });
-    [first, without_form].into_iter().chain(with_errors)
+    [first, remembers, without_form].into_iter().chain(with_errors)
 }
 
 fn logout() -> impl Iterator<Item = LogoutPage<'static>> {

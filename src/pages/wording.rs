@@ -20,6 +20,11 @@ pub(super) fn for_status(status: u16) -> Wording {
         404 => ("Page not found", "There is nothing at this address. It may have moved, or it was mistyped."),
         405 => ("Not possible here", "This address does not take that kind of request."),
         408 => ("That took too long", "The request did not arrive in time, perhaps because of a slow connection."),
+        409 => {
+            let text = "You are signed in with as many browsers as this site allows. Sign out in one of them, \
+                        then try again.";
+            ("Signed in elsewhere", text)
+        }
         413 => ("Too large", "What you sent is larger than this site accepts. Try a smaller file."),
         414 => ("Address too long", "The address of this page is longer than this site accepts."),
         421 => ("Wrong place", "This server does not answer for that address. Check that it is spelled correctly."),
@@ -39,5 +44,5 @@ pub(super) fn for_status(status: u16) -> Wording {
         400..=499 => ("Request not understood", "The request was not one that this site can answer."),
         _ => ("Something went wrong", "This is not your fault. The problem has been noted in the log of this site."),
     };
-    Wording { title, text, retry: matches!(status, 408 | 429 | 500..), start: matches!(status, 403..=405) }
+    Wording { title, text, retry: matches!(status, 408 | 409 | 429 | 500..), start: matches!(status, 403..=405) }
 }

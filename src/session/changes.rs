@@ -99,10 +99,17 @@ impl Change {
         }
     }
 
-    /// Whether it says of a session what is known already.
+    /// Whether it says of a session what is known already, or takes away what is not there.
     #[must_use]
-    pub fn is_known(&self, record: &Record) -> bool {
-        matches!((self, &record.identity), (Self::AppSignIn(said), Some(known)) if said.is_the_same_as(known))
+    pub fn is_idle(&self, record: &Record) -> bool {
+        let is_absent = |key: &str| !record.data.map().contains_key(key);
+        match self {
+            Self::AppSignIn(said) => record.identity.as_ref().is_some_and(|known| said.is_the_same_as(known)),
+            Self::Unset(key) => is_absent(key),
+            Self::Merge(patch) => patch.iter().all(|(key, value)| value.is_null() && is_absent(key)),
+            Self::Expiry(expiry) => *expiry == Expiry::Policy && record.expiry == Expiry::Policy,
+            _ => false,
+        }
     }
 
     /// Applies the operation to what is kept.
@@ -113,7 +120,7 @@ impl Change {
                 sign_in(record, identity, now);
                 record.remember = *remember;
             }
-            Self::AppSignIn(_) if self.is_known(record) => {}
+            Self::AppSignIn(_) if self.is_idle(record) => {}
             Self::AppSignIn(identity) => sign_in(record, identity, now),
             Self::Expiry(expiry) => record.expiry = *expiry,
             Self::Clear => {

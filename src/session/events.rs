@@ -1,8 +1,9 @@
 //! Security events: one structured line for each turn in a session's life.
 //!
-//! Called by `manager`. SECURITY: a session is named by its handle; no id, password or token is ever at hand here.
+//! Called by `manager`, counted for `admin`. SECURITY: a session is named by its handle; no id, password or token is ever at hand here.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::{Handle, Meta};
 
@@ -27,7 +28,48 @@ pub enum Event {
     Refused,
 }
 
+/// How often each of them happened, and how often data was too large to be kept.
+#[derive(Debug, Default)]
+pub struct Counters {
+    events: [AtomicU64; Event::ALL.len()],
+    data_too_large: AtomicU64,
+}
+
+impl Counters {
+    /// Each event with its number.
+    pub fn events(&self) -> impl Iterator<Item = (Event, u64)> {
+        Event::ALL.into_iter().zip(&self.events).map(|(event, count)| (event, count.load(Ordering::Relaxed)))
+    }
+
+    /// How often `session.max_data_size` was in the way of an app.
+    #[must_use]
+    pub fn too_large(&self) -> u64 {
+        self.data_too_large.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self, event: Event) {
+        // `ALL` lists the events in the order of their declaration.
+        self.events[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn data_too_large(&self) {
+        self.data_too_large.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Event {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::SignedIn,
+        Self::Rotated,
+        Self::TheftSuspected,
+        Self::SignedOut,
+        Self::Revoked,
+        Self::Expired,
+        Self::Refused,
+    ];
+
     /// Its name in the log.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -66,5 +108,20 @@ impl Event {
             }
             _ => tracing::info!(event, user, address, handle, reason, "session {event}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_has_its_own_counter() {
+        let counters = Counters::default();
+        for (times, event) in Event::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| counters.count(event));
+        }
+        let counted: Vec<_> = counters.events().collect();
+        assert!(counted.iter().enumerate().all(|(times, (_, count))| *count == times as u64), "{counted:?}");
     }
 }

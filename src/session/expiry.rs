@@ -10,6 +10,8 @@ use super::record::Record;
 use crate::clock::Timestamp;
 use crate::config::schema;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// How long sessions live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -127,10 +129,14 @@ impl Policy {
         now.plus(self.rotation_grace)
     }
 
-    /// Until when the use of a replaced id is known as theft: as long as the id could have lived unused.
+    /// Until when the use of a replaced id is known as theft; later it is an id like any other that nobody has.
+    ///
+    /// So long that a thief who waits is outwaited, and short enough that a session in constant use has a handful
+    /// of replaced ids, not hundreds.
     #[must_use]
     pub fn end_of_watch(&self, now: Timestamp) -> Timestamp {
-        now.plus(self.idle.unwrap_or(self.absolute).max(self.rotation_grace))
+        let watch = self.rotate_every.unwrap_or(DAY).saturating_mul(4).max(self.rotation_grace.saturating_mul(2));
+        now.plus(watch.min(self.absolute))
     }
 
     /// Whether users may ask to be remembered.

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::changes::Expiry;
 use super::cookie::SessionCookie;
-use super::events::Event;
+use super::events::{Counters, Event};
 use super::expiry::{Policy, Times};
 use super::guesses::Guesses;
 use super::id::{Id, NoRandomness};
@@ -26,7 +26,10 @@ use super::record::Record;
 use crate::clock::Timestamp;
 use crate::config::schema;
 use crate::http::cookies;
-use crate::store::{self, Entry, Meta, Store};
+use crate::store::{self, Entry, Handle, Meta, Store};
+
+/// So many expired sessions are deleted before others get a turn.
+const SWEEP_BATCH: usize = 1000;
 
 /// How much of a `User-Agent` is kept.
 const LONGEST_AGENT: usize = 200;
@@ -52,6 +55,7 @@ pub struct Manager {
     max_data_size: usize,
     max_per_user: Option<(usize, schema::OnLimit)>,
     guesses: Option<Guesses>,
+    counters: Counters,
     agents: Mutex<HashSet<Arc<str>>>,
     gates: [tokio::sync::Mutex<()>; GATES],
 }
@@ -119,6 +123,7 @@ impl Manager {
             max_data_size: usize::try_from(session.max_data_size.bytes()).unwrap_or(usize::MAX),
             max_per_user: session.max_per_user.map(|most| (most as usize, session.on_limit)),
             guesses: Guesses::new(unknown_ids_per_minute),
+            counters: Counters::default(),
             agents: Mutex::default(),
             gates: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         }
@@ -166,16 +171,28 @@ impl Manager {
         self.policy.remembers()
     }
 
-    /// Deletes up to `limit` expired sessions; returns how many.
+    /// Deletes all expired sessions, a batch at a time, so that others come in between; returns how many.
     ///
     /// # Errors
     /// When the store is unreachable.
-    pub async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, Error> {
-        let swept = self.store.sweep(now, limit).await?;
-        for entry in swept.iter().filter(|entry| !entry.meta.alias) {
-            Event::Expired.log(&entry.meta, None, "swept");
+    pub async fn clear_expired(&self, now: Timestamp) -> Result<usize, Error> {
+        let mut deleted = 0;
+        loop {
+            let swept = self.sweep(now).await?;
+            deleted += swept.iter().filter(|entry| !entry.meta.alias).count();
+            if swept.len() < SWEEP_BATCH {
+                return Ok(deleted);
+            }
+            tokio::task::yield_now().await;
         }
-        Ok(swept.len())
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Entry>>, Error> {
+        let swept = self.store.sweep(now, SWEEP_BATCH).await?;
+        for entry in swept.iter().filter(|entry| !entry.meta.alias) {
+            self.note(Event::Expired, &entry.meta, None, "swept");
+        }
+        Ok(swept)
     }
 
     /// Whether the store can be reached.
@@ -184,6 +201,37 @@ impl Manager {
     /// When it cannot.
     pub async fn ping(&self) -> Result<(), Error> {
         Ok(self.store.ping().await?)
+    }
+
+    /// What has happened since the gateway started.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many sessions there are, with the expired ones not yet swept and the ways that lead to them.
+    ///
+    /// # Errors
+    /// When the store is unreachable.
+    pub async fn count(&self) -> Result<usize, Error> {
+        Ok(self.store.count().await?)
+    }
+
+    fn note(&self, event: Event, meta: &Meta, address: Option<IpAddr>, reason: &'static str) {
+        self.counters.count(event);
+        event.log(meta, address, reason);
+    }
+
+    fn note_for(
+        &self,
+        event: Event,
+        handle: Option<Handle>,
+        user: Option<&str>,
+        address: Option<IpAddr>,
+        reason: &'static str,
+    ) {
+        self.counters.count(event);
+        event.log_for(handle, user, address, reason);
     }
 
     /// A record as the store takes it. Written `now`, it may have been touched at this very moment too, so that a

@@ -6,20 +6,24 @@
 
 mod alias;
 mod changes;
+mod claims;
 mod cookie;
 mod data;
 mod events;
 mod expiry;
 mod guesses;
+pub mod headers;
 mod id;
 mod keyring;
 mod manager;
 mod recall;
 mod record;
+pub mod rules;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 
 pub use changes::{Change, Expiry, Step};
+pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{Committed, Error, Manager, Visit};

@@ -70,7 +70,7 @@ impl Record {
     /// Whether there is anything to keep it for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.identity.is_none() && self.data.is_empty() && self.flash.is_empty()
+        self.identity.is_none() && self.data.is_empty() && self.flash.is_empty() && self.expiry == Expiry::Policy
     }
 
     /// For the store.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::changes::Change;
 use super::data::Data;
 use super::expiry::Remaining;
+use super::headers::View;
 use super::id::{Id, NoRandomness};
 use super::record::{Record, Stored};
 use crate::clock::Timestamp;
@@ -105,6 +106,18 @@ pub(super) fn stored_in(entry: &Entry) -> Option<&Stored> {
 
 pub(super) fn record_of(entry: &Entry) -> Option<&Record> {
     stored_in(entry)?.session()
+}
+
+impl<'a> From<&'a Session> for View<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            handle: session.handle(),
+            created: session.created(),
+            expires_in: session.expires_in(),
+            data: session.data(),
+            flash: session.flash(),
+        }
+    }
 }
 
 impl Session {

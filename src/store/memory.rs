@@ -49,7 +49,7 @@ impl MemoryStore {
     /// One in, one out, or two while there are too many. A sign-in is let in even when nobody can go for it.
     fn make_room(&self, newcomer: &Meta) -> Result<(), Error> {
         let mut evicted = 0;
-        while self.sessions.len() >= self.max_sessions && evicted < 2 {
+        while self.sessions.sessions() >= self.max_sessions && evicted < 2 {
             match self.sessions.oldest_of_a_few() {
                 // It may have signed in or ended since: then there is room, or the next look finds another.
                 Some(key) => {

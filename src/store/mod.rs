@@ -6,6 +6,7 @@
 //! - *Absent* and *unreachable* are different answers: `Ok(None)` and `Err(Error)`.
 //! - An update never inserts, so it can never revive a deleted session.
 
+mod bytes;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod entry;

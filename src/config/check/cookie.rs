@@ -7,9 +7,15 @@ use crate::config::schema::{Config, Cookie, Duration, ListenerAddress, SameSite,
 /// RFC 6265bis §5.5: browsers cut longer lifetimes to this.
 const MAX_AGE: Duration = Duration::days(400);
 
+/// Each name is one more cookie to look for in every request.
+const MOST_PREVIOUS_NAMES: usize = 4;
+
+const TOKEN_HINT: &str = "expected letters, digits and any of !#$%&'*+-.^_`|~, such as sessionid";
+
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     let cookie = &config.session.cookie;
     check_name(cookie, checks);
+    check_previous_names(cookie, checks);
     check_secure(cookie, checks);
     check_path(config, checks);
     if let Some(domain) = &cookie.domain {
@@ -21,6 +27,9 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
             "browsers keep no cookie longer than 400d; shorten it or set session.cookie.persistent to false",
         );
     }
+    if config.session.remember_me.is_some_and(|longest| longest > MAX_AGE) {
+        checks.problem("session.remember_me", "browsers keep no cookie longer than 400d");
+    }
     warn_of_weak(config, checks);
 }
 
@@ -28,7 +37,7 @@ fn check_name(cookie: &Cookie, checks: &mut Checks<'_>) {
     let path = "session.cookie.name";
     let name = cookie.name.as_str();
     if !is_token(name) {
-        checks.problem(path, "expected letters, digits and any of !#$%&'*+-.^_`|~, such as sessionid");
+        checks.problem(path, TOKEN_HINT);
         return;
     }
     // Browsers compare the prefixes without regard to case, readers of logs do not.
@@ -53,6 +62,25 @@ fn check_name(cookie: &Cookie, checks: &mut Checks<'_>) {
     }
     if prefix.ends_with("Http-") {
         demand(cookie.http_only, "http_only", "true", checks);
+    }
+}
+
+/// A previous name is only read and deleted, so its prefix demands nothing of the present attributes.
+fn check_previous_names(cookie: &Cookie, checks: &mut Checks<'_>) {
+    let names = &cookie.previous_names;
+    if names.len() > MOST_PREVIOUS_NAMES {
+        let message = format!("at most {MOST_PREVIOUS_NAMES}; browsers have long forgotten the oldest");
+        checks.problem("session.cookie.previous_names", message);
+    }
+    for (index, name) in names.iter().enumerate() {
+        let path = format!("session.cookie.previous_names[{index}]");
+        if !is_token(name) {
+            checks.problem(path, TOKEN_HINT);
+        } else if *name == cookie.name {
+            checks.problem(path, "is the present name; leave it out");
+        } else if names[..index].contains(name) {
+            checks.problem(path, format!("{name} is already given above"));
+        }
     }
 }
 
@@ -144,7 +172,20 @@ mod tests {
             ("session: { cookie: { path: a } }", "session.cookie.path: expected a plain path"),
             ("session: { cookie: { path: /app } }", "must cover `prefix` (/.session)"),
             ("session: { absolute_timeout: 401d }", "no cookie longer than 400d"),
+            ("session: { remember_me: 401d }", "session.remember_me: browsers keep no cookie longer than 400d"),
         ]);
+    }
+
+    #[test]
+    fn previous_names_are_other_names() {
+        each_is_refused(&[
+            ("session: { cookie: { previous_names: ['a b'] } }", "session.cookie.previous_names[0]: expected letters"),
+            ("session: { cookie: { previous_names: [old, sessionid] } }", "previous_names[1]: is the present name"),
+            ("session: { cookie: { previous_names: [old, old] } }", "previous_names[1]: old is already given above"),
+            ("session: { cookie: { previous_names: [a, b, c, d, e] } }", "session.cookie.previous_names: at most 4"),
+        ]);
+        let good = "session: { cookie: { previous_names: [JSESSIONID, __Host-id] } }";
+        assert_eq!(problems(&format!("{good}\n{PUBLIC}")), [""; 0]);
     }
 
     #[test]

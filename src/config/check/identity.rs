@@ -7,7 +7,7 @@ use super::syntax::is_token;
 use crate::config::schema::{IdentityConfig, IdentityHeaders};
 
 /// Headers that frame messages, concern one hop, or that the gateway writes itself; folded names.
-const RESERVED: [&str; 22] = [
+const RESERVED: [&str; 27] = [
     "content-length",
     "transfer-encoding",
     "trailer",
@@ -30,6 +30,11 @@ const RESERVED: [&str; 22] = [
     "x-real-ip",
     "proxy",
     "via",
+    "session-handle",
+    "session-created",
+    "session-expires-in",
+    "session-data",
+    "session-data-omitted",
 ];
 
 pub(super) fn check(identity: &IdentityConfig, key: &str, checks: &mut Checks<'_>) {
@@ -57,7 +62,8 @@ fn fold(name: &str) -> String {
 }
 
 fn complaint_about_template(template: &str) -> Option<String> {
-    const ALLOWED: &str = "allowed are {user}, {name}, {email}, {groups} and {groups:SEPARATOR}";
+    const ALLOWED: &str =
+        "allowed are {user}, {name}, {email}, {groups}, {groups:SEPARATOR}, {session.KEY} and {session_handle}";
     if template.is_empty() {
         return Some(format!("an empty template sets no header; {ALLOWED}"));
     }
@@ -69,7 +75,9 @@ fn complaint_about_template(template: &str) -> Option<String> {
         let Some(inner) = rest[at..].strip_prefix('{') else { return Some("`}` without `{`".into()) };
         let Some((value, tail)) = inner.split_once('}') else { return Some("`{` without `}`".into()) };
         let has_separator = value.strip_prefix("groups:").is_some_and(|separator| !separator.is_empty());
-        if !matches!(value, "user" | "name" | "email" | "groups") && !has_separator {
+        let has_key = value.strip_prefix("session.").is_some_and(|key| key.split('.').all(|part| !part.is_empty()));
+        let is_word = matches!(value, "user" | "name" | "email" | "groups" | "session_handle");
+        if !is_word && !has_separator && !has_key {
             return Some(format!("`{{{value}}}` is not known; {ALLOWED}"));
         }
         rest = tail;
@@ -91,12 +99,16 @@ mod tests {
     #[test]
     fn templates_know_the_users_fields_only() {
         assert_eq!(
-            with_headers("{ X-A: '{user}', X-B: 'u:{name} <{email}>', X-C: '{groups:|}', X-D: '{groups}' }"),
+            with_headers(
+                "{ X-A: '{user}', X-B: 'u:{name} <{email}>', X-C: '{groups:|}', X-D: '{groups}', X-E: '{session.a.b}', X-F: '{session_handle}' }"
+            ),
             [""; 0]
         );
         for (template, words) in [
             ("{password}", "`{password}` is not known; allowed are {user}"),
             ("{groups:}", "`{groups:}` is not known"),
+            ("{session.}", "`{session.}` is not known"),
+            ("{session.a..b}", "`{session.a..b}` is not known"),
             ("{user", "`{` without `}`"),
             ("user}", "`}` without `{`"),
             ("", "an empty template"),
@@ -109,9 +121,17 @@ mod tests {
 
     #[test]
     fn headers_that_others_need_are_refused() {
-        for name in
-            ["Host", "COOKIE", "Content_Length", "transfer-encoding", "Connection", "X.Forwarded.For", "'a b'", "''"]
-        {
+        for name in [
+            "Session_Data",
+            "Host",
+            "COOKIE",
+            "Content_Length",
+            "transfer-encoding",
+            "Connection",
+            "X.Forwarded.For",
+            "'a b'",
+            "''",
+        ] {
             let all = with_headers(&format!("{{ {name}: '{{user}}' }}"));
             assert!(all.len() == 1, "{name}: {all:?}");
         }

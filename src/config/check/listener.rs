@@ -93,6 +93,9 @@ fn check_limits(limits: &Limits, checks: &mut Checks<'_>) {
         ("limits.write_timeout", write_timeout),
     ];
     timeouts.into_iter().for_each(|(path, timeout)| checks.more_than_zero(path, timeout));
+    if limits.unknown_ids_per_minute == Some(0) {
+        checks.problem("limits.unknown_ids_per_minute", "must be more than 0; write null for no bound");
+    }
 }
 
 fn check_admin(config: &Config, checks: &mut Checks<'_>) {
@@ -167,6 +170,7 @@ mod tests {
             ("limits: { max_head_size: 1KiB }", "must be from 4KiB to 1MiB, found 1KiB"),
             ("limits: { max_head_size: 2MiB }", "must be from 4KiB to 1MiB"),
             ("limits: { body_timeout: 0s }", "limits.body_timeout: must be more than 0"),
+            ("limits: { unknown_ids_per_minute: 0 }", "limits.unknown_ids_per_minute: must be more than 0; write null"),
         ]);
     }
 

@@ -8,6 +8,7 @@ mod identity;
 mod listener;
 mod login;
 mod route;
+mod rule;
 mod session;
 mod syntax;
 

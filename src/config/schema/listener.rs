@@ -113,7 +113,7 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long open requests may run on after SIGTERM.
     pub drain_timeout: Duration,
-    /// r
+    /// Session ids nobody was given, per minute and client address (IPv6: per /64); more is 429. null = no bound.
     pub unknown_ids_per_minute: Option<u32>,
 }
 

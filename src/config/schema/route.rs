@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, Size};
+use super::{Duration, Rule, Size};
 
 /// One app, or one part of an app.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Route {
     /// Its name in logs; default: host and path.
@@ -23,6 +23,41 @@ pub struct Route {
     pub upstream: Upstream,
     /// What the app is told of the user.
     pub identity: IdentityConfig,
+    /// Whether the app sees the session's data, and may change it, by `Session-*` headers.
+    pub session_headers: SessionHeaders,
+    /// Whether requests here keep the session alive.
+    pub activity: bool,
+    /// What is done to the session when the app answers so and so.
+    pub rules: Vec<Rule>,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            name: None,
+            host: None,
+            path: None,
+            access: Access::default(),
+            upstream: Upstream::default(),
+            identity: IdentityConfig::default(),
+            session_headers: SessionHeaders::default(),
+            activity: true,
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// Whether the app sees the session's data, and may change it, by `Session-*` headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionHeaders {
+    /// Neither.
+    #[default]
+    None,
+    /// It sees them.
+    Read,
+    /// It sees and changes them, and may sign people in and out.
+    ReadWrite,
 }
 
 /// Who may pass a route.

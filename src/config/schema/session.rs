@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Duration;
+use super::{Duration, Size};
 use crate::config::Secret;
 
 /// The browser's session.
@@ -18,24 +18,24 @@ pub struct Session {
     pub idle_timeout: Option<Duration>,
     /// Time since sign-in (or creation) after which a session ends, however active it is.
     pub absolute_timeout: Duration,
+    /// The absolute timeout of those who tick "remember me"; null = the form has no such box.
+    pub remember_me: Option<Duration>,
+    /// How often a session in use gets a new id; null = at sign-in and on demand only.
+    pub rotate_every: Option<Duration>,
+    /// How long the old id still works once the new one has been used.
+    pub rotation_grace: Duration,
     /// How often "last seen" is written.
     pub touch_interval: Duration,
-    /// r
-    pub remember_me: Option<Duration>,
-    /// r
-    pub rotate_every: Option<Duration>,
-    /// r
-    pub rotation_grace: Duration,
-    /// r
+    /// Renew cookie and expiry at every request (Django's `SESSION_SAVE_EVERY_REQUEST`).
     pub save_every_request: bool,
-    /// r
-    pub max_per_user: Option<u32>,
-    /// r
-    pub on_limit: OnLimit,
-    /// r
-    pub max_data_size: super::Size,
     /// When a session begins.
     pub create: Create,
+    /// Sessions of one user at a time; null = no bound.
+    pub max_per_user: Option<u32>,
+    /// What happens to a sign-in beyond `max_per_user`.
+    pub on_limit: OnLimit,
+    /// Largest data of one session, as JSON, 1 KiB to 1 MiB; what would exceed it is not written.
+    pub max_data_size: Size,
     /// Secrets for what the gateway signs, 32 characters or more each: the first signs, all verify.
     /// Empty: one is generated and kept in `data_dir`.
     pub keys: Vec<Secret>,
@@ -49,15 +49,15 @@ impl Default for Session {
             cookie: Cookie::default(),
             idle_timeout: Some(Duration::days(1)),
             absolute_timeout: Duration::days(14),
-            touch_interval: Duration::seconds(60),
             remember_me: None,
             rotate_every: Some(Duration::minutes(60)),
             rotation_grace: Duration::seconds(30),
+            touch_interval: Duration::seconds(60),
             save_every_request: false,
+            create: Create::Lazy,
             max_per_user: None,
             on_limit: OnLimit::EvictOldest,
-            max_data_size: super::Size::kib(64),
-            create: Create::Lazy,
+            max_data_size: Size::kib(64),
             keys: Vec::new(),
             keys_file: None,
         }
@@ -70,7 +70,7 @@ impl Default for Session {
 pub struct Cookie {
     /// Its name; `__Host-` and `__Secure-` prefixes are checked against the other attributes.
     pub name: String,
-    /// r
+    /// Names that are still read while browsers move to `name`, at most 4.
     pub previous_names: Vec<String>,
     /// `Domain`; null = this host only.
     pub domain: Option<String>,
@@ -125,16 +125,6 @@ pub enum SameSite {
     None,
 }
 
-/// r
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnLimit {
-    /// r
-    EvictOldest,
-    /// r
-    Deny,
-}
-
 /// When a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -143,6 +133,16 @@ pub enum Create {
     Lazy,
     /// At a browser's first request.
     Always,
+}
+
+/// What happens to a sign-in beyond `max_per_user`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLimit {
+    /// The user's oldest session ends.
+    EvictOldest,
+    /// The sign-in is refused.
+    Deny,
 }
 
 /// Where sessions are kept.

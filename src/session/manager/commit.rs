@@ -59,8 +59,10 @@ impl Manager {
             session.changes.retain(|change| !change.is_dropped_on_failure());
         }
         if let Some(record) = session.found.as_ref().and_then(Found::record) {
-            // The app may name the user with each of its responses.
-            session.changes.retain(|change| !change.is_known(record));
+            // The app may name the user with each of its responses. Of several changes one may depend on another.
+            if session.changes.iter().all(|change| change.is_idle(record)) {
+                session.changes.clear();
+            }
         }
         let ended = self.end_if_recorded(&mut session, visit).await?;
         let mut cookie = match session.changes.is_empty() {
@@ -85,6 +87,10 @@ impl Manager {
             session.fresh = None;
             if let Some(found) = session.found.take() {
                 self.end(&found, Event::SignedOut, visit.address, "asked for").await?;
+                let user = found.entry.meta.user.as_deref();
+                if let (Some(user), true) = (user, session.changes.contains(&Change::RevokeOthers)) {
+                    self.revoke_all_but(None, user, "signed out everywhere").await?;
+                }
             }
             ended = session.presented != Presented::Replaced;
         }
@@ -100,7 +106,8 @@ impl Manager {
         let Some(record) = found.record() else { return Ok(Cookie::Keep) };
         let active = !session.is_no_activity;
         let times = Times::of(record, found.entry.last_seen());
-        let touched = active && (self.save_every_request || self.policy.touch_is_due(times, visit.now));
+        let saves = self.save_every_request && !status.is_server_error();
+        let touched = active && (saves || self.policy.touch_is_due(times, visit.now));
         if touched {
             self.touch(found, record, visit.now).await;
         }
@@ -114,7 +121,7 @@ impl Manager {
                 .inspect_err(|error| tracing::warn!(%error, "no new id could be given"))
                 .unwrap_or(Cookie::Keep));
         }
-        let slides = touched && (self.save_every_request || matches!(record.expiry, Expiry::Sliding(_)));
+        let slides = touched && (saves || matches!(record.expiry, Expiry::Sliding(_)));
         Ok(match found.offer || slides && hold != Hold::Withheld {
             true => self.give(&found.id, record, visit).map_or(Cookie::Keep, Cookie::Give),
             false => Cookie::Keep,
@@ -290,12 +297,12 @@ impl Manager {
             Ok(_) => {}
             // What the app wanted kept is less than its answer.
             Err(store::Error::Full) if !session.changes.iter().any(Change::is_the_gateways_own) => {
-                Event::Refused.log(&meta, Some(visit.address), "the session store is full");
+                self.note(Event::Refused, &meta, Some(visit.address), "the session store is full");
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         }
-        event.log(&meta, Some(visit.address), "");
+        self.note(event, &meta, Some(visit.address), "");
         self.end_others(session, &record, id.key()).await?;
         Ok(self.give(&id, &record, visit))
     }
@@ -325,6 +332,7 @@ impl Manager {
         if size <= self.max_data_size || !changes.iter().any(Change::is_of_data) {
             return record;
         }
+        self.counters.data_too_large();
         tracing::warn!(
             event = "data_too_large", %handle, size_bytes = size, limit_bytes = self.max_data_size,
             "what an app wanted kept in a session is larger than session.max_data_size: it keeps what it had"

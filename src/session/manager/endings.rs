@@ -84,7 +84,7 @@ impl Manager {
                 Some(Stored::Alias(alias)) => key = Key(alias.successor),
                 Some(Stored::Session(_)) | None => {
                     self.forget_predecessors(&gone).await?;
-                    event.log(&gone.meta, address, reason);
+                    self.note(event, &gone.meta, address, reason);
                     return Ok(true);
                 }
             }

@@ -61,7 +61,7 @@ impl Manager {
         }
         if session.presented == Presented::Contradictory {
             // SECURITY: one of them was planted, and we cannot know which (RFC 6265bis §8.6).
-            Event::Refused.log_for(None, None, Some(address), "several living sessions in one request");
+            self.note_for(Event::Refused, None, None, Some(address), "several living sessions in one request");
             session.found = None;
         }
         if self.create == Create::Always && session.found.is_none() && session.presented != Presented::Replaced {
@@ -102,7 +102,7 @@ impl Manager {
         let Some(id) = Id::parse(value) else { return Ok(Seen::Nothing) };
         let Some(guesses) = &self.guesses else { return self.find(id, key, address, now).await };
         if guesses.is_exhausted(address, now) {
-            Event::Refused.log_for(None, None, Some(address), "too many unknown session ids");
+            self.note_for(Event::Refused, None, None, Some(address), "too many unknown session ids");
             return Err(Error::Guessing);
         }
         let seen = self.find(id, key, address, now).await?;

@@ -100,7 +100,7 @@ impl Manager {
         match self.store.update(live.key, live.entry.version(), alias).await? {
             Updated::Done => {
                 let event = if rotation == Rotation::SignIn { Event::SignedIn } else { Event::Rotated };
-                event.log(&meta, Some(visit.address), "");
+                self.note(event, &meta, Some(visit.address), "");
                 Ok(Replaced::By(id, Box::new(record)))
             }
             Updated::Conflict | Updated::Absent => {
@@ -123,7 +123,7 @@ impl Manager {
         let mut others = self.other_sessions(session, user, visit.now).await?;
         if others.len() >= most && on_limit == OnLimit::Deny {
             let handle = session.handle();
-            Event::Refused.log_for(handle, Some(user), Some(visit.address), "session.max_per_user");
+            self.note_for(Event::Refused, handle, Some(user), Some(visit.address), "session.max_per_user");
             return Err(Error::TooManySessions);
         }
         others.sort_by_key(|(_, entry)| entry.last_seen());

@@ -26,6 +26,7 @@ const LOOK_AT_PER_SHARD: usize = 4;
 pub(super) struct Shards {
     shards: Box<[Shard]>,
     len: AtomicUsize,
+    aliases: AtomicUsize,
 }
 
 /// The standard library's lock: no wider than `parking_lot`'s, as fast where nobody waits, and no dependency.
@@ -44,12 +45,32 @@ struct Table {
 
 impl Shards {
     pub fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), len: AtomicUsize::new(0) }
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            len: AtomicUsize::new(0),
+            aliases: AtomicUsize::new(0),
+        }
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
+    }
+
+    /// How many of them are sessions.
+    pub fn sessions(&self) -> usize {
+        // Between the two somebody else may have written: never below zero for it.
+        self.len().saturating_sub(self.aliases.load(Ordering::Relaxed))
+    }
+
+    fn added(&self, entry: &Entry) {
+        self.len.fetch_add(1, Ordering::Relaxed);
+        self.aliases.fetch_add(usize::from(entry.meta.alias), Ordering::Relaxed);
+    }
+
+    fn removed(&self, entry: &Entry) {
+        self.len.fetch_sub(1, Ordering::Relaxed);
+        self.aliases.fetch_sub(usize::from(entry.meta.alias), Ordering::Relaxed);
     }
 
     /// PERF: one lock, no allocation.
@@ -68,7 +89,7 @@ impl Shards {
         }
         table.evictable += usize::from(entry.meta.may_be_evicted());
         table.slots.insert_unique(hash(hint), Arc::clone(&entry), rehash);
-        self.len.fetch_add(1, Ordering::Relaxed);
+        self.added(&entry);
         Some(entry)
     }
 
@@ -87,6 +108,11 @@ impl Shards {
         *evictable += usize::from(after.meta.may_be_evicted());
         let before = std::mem::replace(slot, Arc::clone(&after));
         *evictable -= usize::from(before.meta.may_be_evicted());
+        // PERF: a mere write leaves the counts, which all threads share, alone.
+        if before.meta.alias != after.meta.alias {
+            self.added(&after);
+            self.removed(&before);
+        }
         Ok((before, after))
     }
 
@@ -101,7 +127,7 @@ impl Shards {
     /// Removes the entry if `condition` still holds for it.
     pub fn remove_if(&self, key: &Words, condition: impl FnOnce(&Entry) -> bool) -> Option<Arc<Entry>> {
         let removed = self.shard(hint(key)).write().remove_if(key, condition)?;
-        self.len.fetch_sub(1, Ordering::Relaxed);
+        self.removed(&removed);
         Some(removed)
     }
 
@@ -150,7 +176,7 @@ impl Shards {
         let cooled: Vec<Memo> = warm.iter().filter_map(|key| table.cool(key, cold)).collect();
         drop(table);
         drop(cooled);
-        self.len.fetch_sub(expired.len(), Ordering::Relaxed);
+        expired.iter().for_each(|entry| self.removed(entry));
         expired
     }
 

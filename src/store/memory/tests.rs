@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Barrier;
 use std::task::{Context, Poll, Waker};
 
 use super::super::conformance::{self, alias, entry, key, meta};
@@ -121,7 +122,7 @@ fn a_sweep_drops_the_decoded_form_of_what_rests() {
     assert_eq!(warm, [false, true, true]);
     assert_eq!(in_use.decoded(<[u8]>::len), Some(&5));
     let cooled = get(&store, 1).unwrap();
-    assert_eq!((cooled.version(), cooled.last_seen(), &*cooled.bytes), (1, Timestamp(1), b"first".as_slice()));
+    assert_eq!((cooled.version(), cooled.last_seen(), &*cooled.bytes()), (1, Timestamp(1), b"first".as_slice()));
 }
 
 #[test]
@@ -148,23 +149,30 @@ fn sessions_and_users_that_share_a_hint_are_told_apart() {
     assert_eq!(store.of_user("ann").iter().map(|(key, _)| *key).collect::<Vec<_>>(), [alike(1)]);
 }
 
-/// Threads sign the same few sessions in and out, delete, create and sweep them.
+/// Without the second look of `index` it fails in five of six runs. Threads sign the same few sessions in and out, delete, create and sweep them; whenever all pause, all agrees.
 #[test]
 fn after_any_race_index_and_counts_agree_with_the_table() {
+    const THREADS: u64 = 4;
     let store = MemoryStore::new(1000);
+    let barrier = Barrier::new(THREADS as usize);
+    let disagreements = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let store = &store;
-            scope.spawn(move || (0..20_000).for_each(|step| act(store, thread * 7919 + step * 31)));
+        for thread in 0..THREADS {
+            let (store, barrier, disagreements) = (&store, &barrier, &disagreements);
+            scope.spawn(move || {
+                for round in 0..5000 {
+                    barrier.wait();
+                    (0..5).for_each(|step| act(store, (round * THREADS + thread) * 5 + step));
+                    // Counted, not asserted: the others would wait for this thread for ever.
+                    if barrier.wait().is_leader() && !agree(store) {
+                        disagreements.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
         }
     });
-    let all: Vec<_> = (0..4).filter_map(|n| get(&store, n)).collect();
-    assert_eq!(store.sessions.len(), all.len());
-    for user in ["ann", "bob"] {
-        let theirs = all.iter().filter(|entry| entry.meta.is_session_of(user)).count();
-        assert_eq!((store.of_user(user).len(), store.users.hints(user).len()), (theirs, theirs));
-    }
-    let evictable = all.iter().filter(|entry| entry.meta.may_be_evicted()).count();
+    assert_eq!(disagreements.into_inner(), 0);
+    let evictable = (0..KEYS).filter_map(|n| get(&store, n)).filter(|entry| entry.meta.may_be_evicted()).count();
     let mut evicted = 0;
     while let Some(key) = store.sessions.oldest_of_a_few() {
         evicted += usize::from(store.sessions.remove_if(&key, |entry| entry.meta.may_be_evicted()).is_some());
@@ -172,9 +180,19 @@ fn after_any_race_index_and_counts_agree_with_the_table() {
     assert_eq!(evicted, evictable);
 }
 
+const KEYS: u64 = 2;
+
+fn agree(store: &MemoryStore) -> bool {
+    let all: Vec<_> = (0..KEYS).filter_map(|n| get(store, n)).collect();
+    let theirs = |user: &str| all.iter().filter(|entry| entry.meta.is_session_of(user)).count();
+    store.sessions.len() == all.len()
+        && ["ann", "bob"].iter().all(|user| store.of_user(user).len() == theirs(user))
+        && ["ann", "bob"].iter().all(|user| store.users.hints(user).len() == theirs(user))
+}
+
 fn act(store: &MemoryStore, random: u64) {
     let random = random.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-    let (n, user) = (random % 4, [None, Some("ann"), Some("bob")][random as usize / 4 % 3]);
+    let (n, user) = (random % KEYS, [None, Some("ann"), Some("bob")][random as usize / 2 % 3]);
     match random / 12 % 8 {
         0 => _ = store.insert(key(n), entry(user)).unwrap(),
         1 if random.is_multiple_of(5) => _ = finish(store.sweep_expired(Timestamp(1000), 2)).len(),

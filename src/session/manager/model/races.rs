@@ -347,7 +347,7 @@ fn what_a_slow_request_writes_does_not_bring_the_sweep_forward() {
     race.turn(slow);
     world.ask(with(&id).at(after(7000)));
     race.finish(slow);
-    assert_eq!(finish(world.manager.sweep(after(8000), 10)).unwrap(), 0);
+    assert_eq!(finish(world.manager.clear_expired(after(8000))).unwrap(), 0);
     assert_eq!(world.user_of(&id, after(8000)).as_deref(), Some("ann"));
 }
 
@@ -360,7 +360,7 @@ fn what_is_no_activity_does_not_bring_the_sweep_forward_either() {
         let new = world.ask(with(&id).does(Change::Rotate).does(Change::Flash("a".into(), 1.into()))).cookie.given();
         let requests = [with(&new).at(after(7000)), with(&new).taking_flash().at(after(7000))];
         world.race(&mut Schedule::seeded(seed), requests);
-        finish(world.manager.sweep(after(8000), 10)).unwrap();
+        finish(world.manager.clear_expired(after(8000))).unwrap();
         assert_eq!(world.user_of(&new, after(8000)).as_deref(), Some("ann"), "seed {seed}");
     }
 }
