@@ -3,7 +3,9 @@
 //! Here is the little world of these tests: a manager over a store that takes turns, requests, and browsers.
 
 mod races;
+mod random;
 mod rotation;
+mod shadow;
 
 use std::path::Path;
 use std::sync::Arc;

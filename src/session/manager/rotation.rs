@@ -93,7 +93,8 @@ impl Manager {
         let successor = self.entry(meta.clone(), &record, visit.now, live.entry.last_seen());
         let deadline = match rotation {
             Rotation::Plain => successor.deadline(),
-            Rotation::SignIn => self.policy.end_of_grace(visit.now),
+            // Beyond the grace it leads nowhere, but a slow request that has found the session before may end it yet.
+            Rotation::SignIn => self.policy.end_of_watch(visit.now),
         };
         let alias = Entry::new(Meta { alias: true, user: None, ..old.clone() }, alias.encode(), visit.now, deadline);
         self.store.create(id.key(), successor).await?;

@@ -365,6 +365,18 @@ fn what_is_no_activity_does_not_bring_the_sweep_forward_either() {
     }
 }
 
+/// The successor of a rotation that another was faster than stands in the user's list for a moment.
+#[test]
+fn ending_a_rotation_that_was_beaten_leaves_the_way_of_the_one_that_won() {
+    in_every_order(|schedule| {
+        let world = World::new();
+        let id = world.signed_in("ann");
+        let answers = world.race(schedule, [with(&id).does(Change::RevokeOthers), with(&id).does(Change::Rotate)]);
+        assert_ne!(world.ask(with(&id)).cookie, Cookie::Delete, "it would take the new one away");
+        assert_eq!(world.user_of(&answers[0].cookie.given(), START).as_deref(), Some("ann"));
+    });
+}
+
 fn told(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| answer.flash == json!({"note": "saved"})).count()
 }
