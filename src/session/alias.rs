@@ -20,10 +20,12 @@ pub struct Alias {
     pub(super) successor: [u8; 32],
     /// The successor's id, encrypted; `None` after a sign-in, when the old id leads nowhere.
     pub(super) sealed: Option<Vec<u8>>,
-    /// When the browser first used the successor: from then on the grace runs.
+    /// When the browser first used the successor, or signed in: from then on the grace runs.
     pub(super) used: Option<Timestamp>,
     /// Store key of the id that the old one had replaced, if the browser was never seen to use the old one.
     pub(super) predecessor: Option<[u8; 32]>,
+    /// After a sign-in, the secret behind the tokens of forms that were sent out before it.
+    pub(super) csrf: Option<[u8; 16]>,
 }
 
 impl Alias {
@@ -32,13 +34,13 @@ impl Alias {
     pub(super) fn rotated(old: &Id, new: &Id, predecessor: Option<[u8; 32]>) -> Option<Self> {
         let mut sealed = new.reveal().as_bytes().to_vec();
         key(old)?.seal_in_place_append_tag(nonce(), Aad::from(old.key().0), &mut sealed).ok()?;
-        Some(Self { successor: new.key().0, sealed: Some(sealed), used: None, predecessor })
+        Some(Self { successor: new.key().0, sealed: Some(sealed), used: None, predecessor, csrf: None })
     }
 
     /// From an id before sign-in, which must never lead to the id after it.
     #[must_use]
-    pub(super) fn signed_in(successor: Key) -> Self {
-        Self { successor: successor.0, sealed: None, used: None, predecessor: None }
+    pub(super) fn signed_in(successor: Key, now: Timestamp, csrf: [u8; 16]) -> Self {
+        Self { successor: successor.0, sealed: None, used: Some(now), predecessor: None, csrf: Some(csrf) }
     }
 
     /// Whether a sign-in replaced the id.
@@ -93,6 +95,6 @@ mod tests {
     #[test]
     fn after_a_sign_in_the_old_id_leads_nowhere() {
         let (old, new) = (Id::generate().unwrap(), Id::generate().unwrap());
-        assert!(Alias::signed_in(new.key()).open(&old).is_none());
+        assert!(Alias::signed_in(new.key(), Timestamp(0), [0; 16]).open(&old).is_none());
     }
 }

@@ -85,6 +85,14 @@ impl Event {
         }
     }
 
+    /// Whether ending a session for this ends the one, too, into which a sign-in has turned it.
+    ///
+    /// SECURITY: who holds the id before a sign-in has no say in the session after it, except that they, too, may
+    /// have asked for its end before they could know.
+    pub(super) const fn reaches_beyond_a_sign_in(self) -> bool {
+        !matches!(self, Self::TheftSuspected | Self::Expired)
+    }
+
     /// Writes the line. `address`: who caused it; otherwise where the session came from.
     pub(super) fn log(self, meta: &Meta, address: Option<IpAddr>, reason: &'static str) {
         self.log_for(Some(meta.handle), meta.user.as_deref(), address.or(meta.address), reason);

@@ -123,12 +123,6 @@ impl Policy {
         now.since(used) < self.rotation_grace
     }
 
-    /// Until when an id that a sign-in replaced is known.
-    #[must_use]
-    pub fn end_of_grace(&self, now: Timestamp) -> Timestamp {
-        now.plus(self.rotation_grace)
-    }
-
     /// Until when the use of a replaced id is known as theft; later it is an id like any other that nobody has.
     ///
     /// So long that a thief who waits is outwaited, and short enough that a session in constant use has a handful

@@ -234,9 +234,11 @@ impl Manager {
         event.log_for(handle, user, address, reason);
     }
 
-    /// A record as the store takes it.
-    fn entry(&self, meta: Meta, record: &Record, last_seen: Timestamp) -> Entry {
-        Entry::new(meta, record.encode(), last_seen, self.policy.deadline(Times::of(record, last_seen)))
+    /// A record as the store takes it. Written `now`, it may have been touched at this very moment too, so that a
+    /// sweep must leave it as much time.
+    fn entry(&self, meta: Meta, record: &Record, last_seen: Timestamp, now: Timestamp) -> Entry {
+        let deadline = self.policy.deadline(Times::of(record, last_seen.max(now)));
+        Entry::new(meta, record.encode(), last_seen, deadline)
     }
 
     /// The envelope of a new session.
@@ -287,5 +289,9 @@ impl Manager {
     }
 }
 
+#[cfg(test)]
+mod interleave;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,19 @@ pub struct Session {
     /// Values that are told to the app with this request, and gone from the store already.
     pub(super) flash: Data,
     pub(super) is_no_activity: bool,
+    /// What a sign-in of a moment ago left under the id that the browser presented.
+    pub(super) replaced: Option<BeforeSignIn>,
+    /// When the request was received.
+    pub(super) opened: Timestamp,
+}
+
+/// What is still known of the id before a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BeforeSignIn {
+    /// Where the session went.
+    pub successor: Key,
+    /// A form that was sent out before the sign-in can still be sent in: it was clicked twice.
+    pub csrf: Option<[u8; 16]>,
 }
 
 /// What the browser's cookies of our name were.
@@ -61,9 +74,29 @@ pub(super) struct Found {
     pub offer: bool,
 }
 
+/// What the browser has to do with the id under which its session lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It came with this id.
+    Own,
+    /// It came with the one before, and nobody has used this one yet: it is offered.
+    Offered,
+    /// It came with one before, and this one is in use. SECURITY: the browser has it, or it is a thief that comes:
+    /// if it were given the id once more, the two could never be told apart.
+    Withheld,
+}
+
 impl Found {
     pub(super) fn record(&self) -> Option<&Record> {
         record_of(&self.entry)
+    }
+
+    pub(super) fn hold(&self) -> Hold {
+        match self.via {
+            None => Hold::Own,
+            Some(_) if self.offer => Hold::Offered,
+            Some(_) => Hold::Withheld,
+        }
     }
 }
 
@@ -133,7 +166,8 @@ impl Session {
     /// The secret behind form tokens, if there is a session.
     #[must_use]
     pub fn csrf(&self) -> Option<&[u8; 16]> {
-        self.record().map(|record| &record.csrf)
+        let before = self.replaced.as_ref().and_then(|before| before.csrf.as_ref());
+        self.record().map(|record| &record.csrf).or(before)
     }
 
     /// The secret behind form tokens; begins a session if there is none.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode};
 
 use super::super::changes::{Change, Expiry};
-use super::super::data::Map;
+use super::super::data::{Data, Map};
 use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::record::{Record, Stored};
-use super::super::session::{Found, Presented, Session, record_of, stored_in};
+use super::super::session::{Found, Hold, Presented, Session, record_of, stored_in};
 use super::open::MOST_HOPS;
 use super::rotation::Replaced;
 use super::{Committed, Error, Event, Manager, Visit};
@@ -24,6 +24,15 @@ pub(super) struct Live {
     pub id: Id,
     pub key: Key,
     pub entry: Arc<Entry>,
+    pub hold: Hold,
+}
+
+/// What somebody else has made of a session.
+enum Reloaded {
+    Live(Live),
+    /// A sign-in has moved it there.
+    SignedIn(Key),
+    Ended,
 }
 
 /// What becomes of the browser's cookie.
@@ -126,7 +135,8 @@ impl Manager {
             self.touch(found, record, visit.now).await;
         }
         let may_rotate = active && !status.is_server_error() && status != StatusCode::SWITCHING_PROTOCOLS;
-        if may_rotate && self.rotation_is_due(record, visit.now) {
+        let hold = found.hold();
+        if may_rotate && hold == Hold::Own && self.rotation_is_due(record, visit.now) {
             let rotated = self.write(session, visit).await;
             // It is tried again with the next request; the answer of the app is worth more.
             return Ok(rotated
@@ -134,7 +144,7 @@ impl Manager {
                 .unwrap_or(Cookie::Keep));
         }
         let slides = touched && (saves || matches!(record.expiry, Expiry::Sliding(_)));
-        Ok(match found.offer || slides {
+        Ok(match found.offer || slides && hold != Hold::Withheld {
             true => self.give(&found.id, record, visit).map_or(Cookie::Keep, Cookie::Give),
             false => Cookie::Keep,
         })
@@ -164,7 +174,7 @@ impl Manager {
         let session = &*session;
         let given = match &session.found {
             Some(found) => self.write_to(found, session, visit).await?,
-            None => self.begin(session, visit).await?,
+            None => self.begin(session, session.replaced.map(|before| before.successor), visit).await?,
         };
         Ok(match (given, session.presented) {
             (Some(line), _) => Cookie::Give(line),
@@ -178,11 +188,12 @@ impl Manager {
             // The way from the old id must last as long as the session does.
             self.touch(found, record, visit.now).await;
         }
-        let mut live = Live { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry) };
+        let mut live =
+            Live { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry), hold: found.hold() };
         loop {
             let Some(before) = record_of(&live.entry) else { return Ok(None) };
             let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
-            let rotation = self.rotation(before, &after, &session.changes, visit.now);
+            let rotation = self.rotation(&live, before, &after, &session.changes, visit.now);
             let written = match rotation {
                 Some(rotation) => match self.replace(&live, before, after, rotation, visit).await? {
                     Replaced::By(id, record) => {
@@ -197,54 +208,104 @@ impl Manager {
                     let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
                     let mut meta = live.entry.meta.clone();
                     meta.user = after.identity.as_ref().map(|identity| identity.user.clone());
-                    let entry = self.entry(meta, &after, last_seen);
+                    let entry = self.entry(meta, &after, last_seen, live.entry.last_seen());
                     let updated = self.store.update(live.key, live.entry.version(), entry).await?;
                     (updated == Updated::Done).then_some(after)
                 }
             };
             if let Some(record) = written {
-                return Ok(self.give(&live.id, &record, visit));
+                let may_have_it = live.hold != Hold::Withheld;
+                return Ok(may_have_it.then(|| self.give(&live.id, &record, visit)).flatten());
             }
             match self.reload(&live).await? {
-                Some(latest) => live = latest,
-                // It ended while this request was served. Only somebody who has just signed in begins another.
-                None => return self.begin_after_the_end(session, visit).await,
+                Reloaded::Live(latest) => live = latest,
+                Reloaded::SignedIn(successor) => {
+                    return self.begin_after_the_end(session, Some(successor), visit).await;
+                }
+                Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
             }
         }
     }
 
     /// The session as somebody else has left it, under the id they have given it.
-    async fn reload(&self, live: &Live) -> Result<Option<Live>, Error> {
-        let (mut id, mut key) = (live.id.clone(), live.key);
+    async fn reload(&self, live: &Live) -> Result<Reloaded, Error> {
+        let (mut id, mut key, mut hold) = (live.id.clone(), live.key, live.hold);
         for _ in 0..MOST_HOPS {
-            let Some(entry) = self.store.load(key).await? else { return Ok(None) };
+            let Some(entry) = self.store.load(key).await? else { break };
             let next = match stored_in(&entry) {
-                Some(Stored::Session(_)) => return Ok(Some(Live { id, key, entry })),
-                Some(Stored::Alias(alias)) => alias.open(&id),
+                Some(Stored::Session(_)) => return Ok(Reloaded::Live(Live { id, key, entry, hold })),
+                Some(Stored::Alias(alias)) if alias.is_of_sign_in() => {
+                    return Ok(Reloaded::SignedIn(Key(alias.successor)));
+                }
+                Some(Stored::Alias(alias)) => {
+                    let is_unused = alias.used.is_none() && hold != Hold::Withheld;
+                    hold = if is_unused { Hold::Offered } else { Hold::Withheld };
+                    alias.open(&id)
+                }
                 None => None,
             };
-            let Some(next) = next else { return Ok(None) };
+            let Some(next) = next else { break };
             key = next.key();
             id = next;
         }
-        Ok(None)
+        Ok(Reloaded::Ended)
     }
 
-    async fn begin_after_the_end(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
+    /// It ended while this request was served. Only somebody who has just signed in begins another.
+    async fn begin_after_the_end(
+        &self,
+        session: &Session,
+        successor: Option<Key>,
+        visit: Visit<'_>,
+    ) -> Result<Option<HeaderValue>, Error> {
         if !session.changes.iter().any(|change| matches!(change, Change::SignIn { .. })) {
             tracing::debug!("a session ended while a request was served: what the request recorded is dropped");
             return Ok(None);
         }
-        self.begin(session, visit).await
+        self.begin(session, successor, visit).await
     }
 
-    /// A new session, if what was recorded leaves something to keep.
-    async fn begin(&self, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
+    /// What a sign-in of a moment ago has left to the same user: the form was sent twice, and either response may be
+    /// the one that the browser keeps.
+    async fn data_of_the_other_sign_in(
+        &self,
+        session: &Session,
+        mut key: Key,
+        visit: Visit<'_>,
+    ) -> Result<Option<Data>, Error> {
+        let Some(user) = session.changes.iter().rev().find_map(Change::user) else { return Ok(None) };
+        for _ in 0..MOST_HOPS {
+            let Some(entry) = self.store.load(key).await? else { break };
+            match stored_in(&entry) {
+                Some(Stored::Alias(alias)) => key = Key(alias.successor),
+                Some(Stored::Session(record)) => {
+                    // SECURITY: who held the old id may be anybody, but has proven now to be this user.
+                    let is_theirs = record.identity.as_ref().is_some_and(|identity| &*identity.user == user);
+                    let lives = self.policy.judge(Times::of(record, entry.last_seen()), visit.now).is_ok();
+                    return Ok((is_theirs && lives).then(|| record.data.clone()));
+                }
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// A new session, if what was recorded leaves something to keep. `successor`: where a sign-in has moved the one
+    /// that the browser came with.
+    async fn begin(
+        &self,
+        session: &Session,
+        successor: Option<Key>,
+        visit: Visit<'_>,
+    ) -> Result<Option<HeaderValue>, Error> {
         let mut before = match &session.fresh {
             Some(fresh) => Record::clone(fresh),
             None => Record::new(visit.now)?,
         };
         before.issued = visit.now;
+        if let Some(successor) = successor {
+            before.data = self.data_of_the_other_sign_in(session, successor, visit).await?.unwrap_or_default();
+        }
         let id = Id::generate()?;
         let mut meta = self.envelope(&id, &before, visit);
         let record = self.with_bounded_data(&before, &session.changes, visit, &meta.handle);
@@ -253,7 +314,7 @@ impl Manager {
         }
         meta.user = record.identity.as_ref().map(|identity| identity.user.clone());
         let event = if meta.user.is_some() { Event::SignedIn } else { Event::Created };
-        let entry = self.entry(meta.clone(), &record, visit.now);
+        let entry = self.entry(meta.clone(), &record, visit.now, visit.now);
         match self.store.create(id.key(), entry).await {
             Ok(_) => {}
             // What the app wanted kept is less than its answer.

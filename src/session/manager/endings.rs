@@ -74,26 +74,37 @@ impl Manager {
         address: Option<IpAddr>,
         reason: &'static str,
     ) -> Result<bool, Error> {
-        for _ in 0..MOST_HOPS {
+        // No bound is needed: each turn deletes what a rotation has made.
+        loop {
             let Some(gone) = self.store.delete(key).await? else { return Ok(false) };
             match stored_in(&gone) {
+                Some(Stored::Alias(alias)) if alias.is_of_sign_in() && !event.reaches_beyond_a_sign_in() => {
+                    return Ok(false);
+                }
                 Some(Stored::Alias(alias)) => key = Key(alias.successor),
                 Some(Stored::Session(_)) | None => {
-                    self.forget_predecessors(&gone).await?;
+                    self.forget_predecessors(key, &gone).await?;
                     self.note(event, &gone.meta, address, reason);
                     return Ok(true);
                 }
             }
         }
-        Ok(false)
     }
 
-    async fn forget_predecessors(&self, ended: &Arc<Entry>) -> Result<(), Error> {
-        let mut next = stored_in(ended).and_then(Stored::predecessor);
+    /// Deletes the ways that lead to what has ended. A rotation that was beaten has left none: what stands in its
+    /// place is somebody else's.
+    async fn forget_predecessors(&self, ended: Key, gone: &Arc<Entry>) -> Result<(), Error> {
+        let (mut successor, mut next) = (ended, stored_in(gone).and_then(Stored::predecessor));
         for _ in 0..MOST_HOPS {
-            let Some(alias) = next.take() else { break };
-            let gone = self.store.delete(Key(alias)).await?;
-            next = gone.as_deref().and_then(stored_in).and_then(Stored::predecessor);
+            let Some(key) = next.take().map(Key) else { break };
+            let Some(entry) = self.store.load(key).await? else { break };
+            match stored_in(&entry) {
+                Some(Stored::Alias(alias)) if alias.successor == successor.0 => {
+                    self.store.delete(key).await?;
+                    (successor, next) = (key, alias.predecessor);
+                }
+                _ => break,
+            }
         }
         Ok(())
     }

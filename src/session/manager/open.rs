@@ -13,7 +13,7 @@ use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::recall::Recall;
 use super::super::record::{Record, Stored};
-use super::super::session::{Found, Presented, Session, record_of, stored_in};
+use super::super::session::{BeforeSignIn, Found, Presented, Session, record_of, stored_in};
 use super::{Error, Event, Manager};
 use crate::clock::Timestamp;
 use crate::config::schema::Create;
@@ -23,17 +23,17 @@ use crate::store::{Entry, Key, Updated};
 /// A client may send a handful of cookies of our name (sibling domains, other paths); more are not looked up.
 const MOST_COOKIES: usize = 4;
 
-/// An id may have been replaced several times before the browser was seen to use the last one; more is no way.
-pub(super) const MOST_HOPS: usize = 8;
+/// So often may an id be replaced while one request is served, or within one grace; more is no way.
+pub(super) const MOST_HOPS: usize = 64;
 
-/// Each time somebody else was faster; what is not told now is told with the next request.
+/// Each time somebody else was faster; what is not done now is done with the next request.
 const MOST_TRIES: usize = 8;
 
 /// What an id leads to.
 enum Seen {
     Living(Found),
     /// It was replaced by a sign-in a moment ago.
-    Replaced,
+    Replaced(BeforeSignIn),
     Nothing,
 }
 
@@ -50,7 +50,7 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Session, Error> {
-        let mut session = Session::default();
+        let mut session = Session { opened: now, ..Session::default() };
         for (place, name) in self.names.iter().enumerate() {
             if session.found.is_some() {
                 break;
@@ -92,15 +92,18 @@ impl Manager {
             let Some(record) = found.record().filter(|record| !record.flash.is_empty()) else { break };
             let flash = record.flash.clone();
             let without = Record { flash: Data::default(), ..record.clone() };
-            let without = self.entry(found.entry.meta.clone(), &without, found.entry.last_seen());
+            let without = self.entry(found.entry.meta.clone(), &without, found.entry.last_seen(), session.opened);
             let updated = self.store.update(found.key, found.entry.version(), without).await?;
-            let Some(latest) = self.store.load(found.key).await?.filter(|entry| record_of(entry).is_some()) else {
-                break;
-            };
-            found.entry = latest;
             if updated == Updated::Done {
                 session.flash = flash;
-                break;
+            }
+            let latest = self.store.load(found.key).await?.filter(|entry| record_of(entry).is_some());
+            match (latest, updated) {
+                (Some(latest), Updated::Conflict) => found.entry = latest,
+                (latest, _) => {
+                    found.entry = latest.unwrap_or_else(|| Arc::clone(&found.entry));
+                    break;
+                }
             }
         }
         Ok(())
@@ -147,10 +150,10 @@ impl Manager {
         match stored_in(&entry) {
             Some(Stored::Session(record)) => {
                 let settled = match record.predecessor {
-                    None => None,
-                    Some(_) => self.settle_rotation(key, &entry, record, now).await?,
+                    None => entry,
+                    Some(_) => self.settle_rotation(key, entry, now).await?,
                 };
-                self.judge(id, key, settled.unwrap_or(entry), None, address, now).await
+                self.judge(id, key, settled, None, address, now).await
             }
             Some(Stored::Alias(_)) => self.follow(id, key, entry, address, now).await,
             None => {
@@ -169,17 +172,21 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
+        let mut offer = true;
         for _ in 0..MOST_HOPS {
             let Some(Stored::Alias(alias)) = stored_in(&entry) else { break };
+            let is_over = alias.used.is_some_and(|used| !self.policy.is_in_grace(used, now));
             if alias.is_of_sign_in() {
-                return Ok(if now < entry.deadline() { Seen::Replaced } else { Seen::Nothing });
+                let before = BeforeSignIn { successor: Key(alias.successor), csrf: alias.csrf };
+                return Ok(if is_over { Seen::Nothing } else { Seen::Replaced(before) });
             }
-            if alias.used.is_some_and(|used| !self.policy.is_in_grace(used, now)) {
+            if is_over {
                 self.end_stolen(presented, Key(alias.successor), address).await?;
                 return Ok(Seen::Nothing);
             }
             let Some(next) = alias.open(&id) else { break };
-            let (key, offer) = (next.key(), alias.used.is_none());
+            let key = next.key();
+            offer &= alias.used.is_none();
             let Some(successor) = self.store.load(key).await? else { break };
             id = next;
             entry = successor;
@@ -215,23 +222,26 @@ impl Manager {
     /// The browser uses the id it was given: from now on the grace of the one before runs.
     ///
     /// The alias is written first: if we end in between, the next request does it again.
-    async fn settle_rotation(
-        &self,
-        key: Key,
-        entry: &Entry,
-        record: &Record,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Entry>>, Error> {
-        let mut next = record.predecessor;
-        for _ in 0..MOST_HOPS {
-            let Some(alias) = next.take() else { break };
-            next = self.start_grace(Key(alias), now).await?;
+    async fn settle_rotation(&self, key: Key, mut entry: Arc<Entry>, now: Timestamp) -> Result<Arc<Entry>, Error> {
+        for _ in 0..MOST_TRIES {
+            let Some(record) = record_of(&entry) else { break };
+            let mut next = record.predecessor;
+            if next.is_none() {
+                break;
+            }
+            for _ in 0..MOST_HOPS {
+                let Some(alias) = next.take() else { break };
+                next = self.start_grace(Key(alias), now).await?;
+            }
+            let record = Record { predecessor: None, ..record.clone() };
+            let settled = self.entry(entry.meta.clone(), &record, entry.last_seen(), now);
+            self.store.update(key, entry.version(), settled).await?;
+            match self.store.load(key).await?.filter(|entry| record_of(entry).is_some()) {
+                Some(latest) => entry = latest,
+                None => break,
+            }
         }
-        let record = Record { predecessor: None, ..record.clone() };
-        let settled = self.entry(entry.meta.clone(), &record, entry.last_seen());
-        // Whoever was faster did the same, or wrote something else: then the next request settles it.
-        self.store.update(key, entry.version(), settled).await?;
-        Ok(self.store.load(key).await?.filter(|entry| record_of(entry).is_some()))
+        Ok(entry)
     }
 
     /// Returns the alias before this one, if that one's grace does not run either.
@@ -254,7 +264,7 @@ impl Session {
     fn saw(&mut self, seen: Seen, under_a_previous_name: bool) {
         match seen {
             Seen::Living(mut found) => {
-                found.offer |= under_a_previous_name;
+                found.offer |= under_a_previous_name && found.via.is_none();
                 match &self.found {
                     Some(other) if other.key != found.key => self.presented = Presented::Contradictory,
                     // The replaced id and its successor: the browser has both, so nothing need be offered.
@@ -265,11 +275,12 @@ impl Session {
                     }
                 }
             }
-            Seen::Replaced if matches!(self.presented, Presented::Nothing | Presented::Dead) => {
+            Seen::Replaced(before) if matches!(self.presented, Presented::Nothing | Presented::Dead) => {
                 self.presented = Presented::Replaced;
+                self.replaced = Some(before);
             }
             Seen::Nothing if self.presented == Presented::Nothing => self.presented = Presented::Dead,
-            Seen::Replaced | Seen::Nothing => {}
+            Seen::Replaced(_) | Seen::Nothing => {}
         }
     }
 }

@@ -3,16 +3,19 @@
 //! The new record is created first; then the old one becomes, by compare-and-swap, an alias that leads to it.
 //! Of several requests that try at once one wins, and the others give the browser the winner's id.
 
+use std::sync::Arc;
+
 use super::super::alias::Alias;
 use super::super::changes::Change;
+use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::record::Record;
-use super::super::session::Session;
+use super::super::session::{Hold, Session, record_of};
 use super::commit::Live;
 use super::{Error, Event, GATES, Manager, Visit};
 use crate::clock::Timestamp;
 use crate::config::schema::OnLimit;
-use crate::store::{Entry, Meta, Updated};
+use crate::store::{Entry, Key, Meta, Updated};
 
 /// Why the browser gets a new id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,7 @@ impl Manager {
     /// Whether these changes, or the time, call for a new id.
     pub(super) fn rotation(
         &self,
+        live: &Live,
         before: &Record,
         after: &Record,
         changes: &[Change],
@@ -53,6 +57,8 @@ impl Manager {
         };
         match () {
             () if changes.iter().any(signs_in) => Some(Rotation::SignIn),
+            // Since the browser was given the id it came with, it has been replaced: that is the rotation asked for.
+            () if live.hold != Hold::Own => None,
             () if changes.contains(&Change::Rotate) || self.rotation_is_due(before, now) => Some(Rotation::Plain),
             () => None,
         }
@@ -80,14 +86,15 @@ impl Manager {
                 // A token from before the sign-in must not work after it.
                 record.csrf = Record::new(visit.now)?.csrf;
                 meta = self.envelope(&id, &record, visit);
-                Some(Alias::signed_in(id.key()))
+                Some(Alias::signed_in(id.key(), visit.now, before.csrf))
             }
         };
         let Some(alias) = alias else { return Err(super::NoRandomness.into()) };
-        let successor = self.entry(meta.clone(), &record, visit.now);
+        let successor = self.entry(meta.clone(), &record, visit.now, live.entry.last_seen());
         let deadline = match rotation {
             Rotation::Plain => successor.deadline(),
-            Rotation::SignIn => self.policy.end_of_grace(visit.now),
+            // Beyond the grace it leads nowhere, but a slow request that has found the session before may end it yet.
+            Rotation::SignIn => self.policy.end_of_watch(visit.now),
         };
         let alias = Entry::new(Meta { alias: true, user: None, ..old.clone() }, alias.encode(), visit.now, deadline);
         self.store.create(id.key(), successor).await?;
@@ -104,8 +111,8 @@ impl Manager {
         }
     }
 
-    /// Makes room for one more session of the user who signs in, where their number is limited. What it returns must be held until
-    /// the session is written.
+    /// Makes room for one more session of the user who signs in, where their number is limited. What it returns must
+    /// be held until the session is written.
     pub(super) async fn admit(
         &self,
         session: &Session,
@@ -114,9 +121,7 @@ impl Manager {
         let Some((most, on_limit)) = self.max_per_user else { return Ok(None) };
         let Some(user) = session.changes.iter().rev().find_map(Change::user) else { return Ok(None) };
         let gate = self.gates[self.gate_of(user)].lock().await;
-        let own = session.found.as_ref().map(|found| found.key);
-        let mut others = self.store.list_by_user(user).await?;
-        others.retain(|(key, _)| Some(*key) != own);
+        let mut others = self.other_sessions(session, user, visit.now).await?;
         if others.len() >= most && on_limit == OnLimit::Deny {
             let handle = session.handle();
             self.note_for(Event::Refused, handle, Some(user), Some(visit.address), "session.max_per_user");
@@ -128,6 +133,25 @@ impl Manager {
             self.end_at(key, Event::Revoked, None, "session.max_per_user").await?;
         }
         Ok(Some(gate))
+    }
+
+    /// The user's living sessions besides the one of this request; one that is being rotated counts once.
+    async fn other_sessions(
+        &self,
+        session: &Session,
+        user: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(Key, Arc<Entry>)>, Error> {
+        let own = session.found.as_ref().map(|found| found.key);
+        let listed = self.store.list_by_user(user).await?;
+        let known: Vec<_> = listed.iter().map(|(key, _)| *key).chain(own).collect();
+        let counts = |(key, entry): &(Key, Arc<Entry>)| {
+            let Some(record) = record_of(entry) else { return false };
+            let is_a_successor = record.predecessor.is_some_and(|before| known.contains(&Key(before)));
+            let lives = self.policy.judge(Times::of(record, entry.last_seen()), now).is_ok();
+            Some(*key) != own && !is_a_successor && lives
+        };
+        Ok(listed.into_iter().filter(counts).collect())
     }
 
     fn gate_of(&self, user: &str) -> usize {
