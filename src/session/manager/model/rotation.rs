@@ -259,7 +259,7 @@ fn only_a_cookie_that_sign_in_overtakes_on_the_way_to_the_browser_costs_the_sign
 fn arrived(id: &str, answers: &[Answer], order: [usize; 4]) -> String {
     let mut kept = Some(id.to_owned());
     for at in order {
-        kept = answers[*at].cookie.kept(kept.as_deref());
+        kept = answers[at].cookie.kept(kept.as_deref());
     }
     kept.expect("a cookie was taken away")
 }
