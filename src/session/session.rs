@@ -28,6 +28,8 @@ pub struct Session {
     /// Values that are told to the app with this request, and gone from the store already.
     pub(super) flash: Data,
     pub(super) is_no_activity: bool,
+    /// The answer may bring the browser a new id because the old one is old; settled at commit.
+    pub(super) may_rotate: bool,
 }
 
 /// What the browser's cookies of our name were.

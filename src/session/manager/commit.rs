@@ -41,7 +41,9 @@ impl Manager {
     /// When the store is unreachable or full, or the user may have no more sessions: nothing has been promised to
     /// the browser then.
     pub async fn commit(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
-        if status.is_server_error() {
+        let failed = status.is_server_error();
+        session.may_rotate = !session.is_no_activity && !failed && status != StatusCode::SWITCHING_PROTOCOLS;
+        if failed {
             session.changes.retain(|change| !change.is_dropped_on_failure());
             session.tell_again();
         }
@@ -55,7 +57,7 @@ impl Manager {
         }
         let ended = self.end_if_recorded(&mut session, visit).await?;
         let mut cookie = match session.changes.is_empty() {
-            true => self.keep(&mut session, visit, status).await?,
+            true => self.keep(&mut session, visit).await?,
             false => self.write(&mut session, visit).await?,
         };
         if ended && matches!(cookie, Cookie::Keep) && session.presented != Presented::Nothing {
@@ -83,7 +85,7 @@ impl Manager {
     }
 
     /// Nothing was recorded: perhaps it is time for a touch, or for a new id.
-    async fn keep(&self, session: &mut Session, visit: Visit<'_>, status: StatusCode) -> Result<Cookie, Error> {
+    async fn keep(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
         let Some(found) = &session.found else {
             let dead = matches!(session.presented, Presented::Dead | Presented::Contradictory);
             return Ok(if dead { Cookie::Delete } else { Cookie::Keep });
@@ -95,8 +97,7 @@ impl Manager {
         if touched {
             self.touch(found, record, visit.now).await;
         }
-        let may_rotate = active && !status.is_server_error() && status != StatusCode::SWITCHING_PROTOCOLS;
-        if may_rotate && self.rotation_is_due(record, visit.now) {
+        if session.may_rotate && self.rotation_is_due(record, visit.now) {
             // PERF: boxed, as it happens once in an hour.
             let rotated = Box::pin(self.write(session, visit)).await;
             // It is tried again with the next request; the answer of the app is worth more.
@@ -153,9 +154,10 @@ impl Manager {
         loop {
             let Some(before) = record_of(&live.entry) else { return Ok(None) };
             let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
-            let rotation = self.rotation(before, &after, &session.changes, visit.now);
+            let rotation = self.rotation(before, &after, session, visit.now);
+            let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
             let written = match rotation {
-                Some(rotation) => match self.replace(&live, before, after, rotation, visit).await? {
+                Some(rotation) => match self.replace(&live, before, after, rotation, last_seen, visit).await? {
                     Replaced::By(id, record) => {
                         self.end_others(session, &record, id.key()).await?;
                         return Ok(self.give(&id, &record, visit));
@@ -165,7 +167,6 @@ impl Manager {
                 // Another request gave the browser a new id while this one was served, and nothing else is to be done.
                 None if session.changes.is_empty() => Some(before.clone()),
                 None => {
-                    let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
                     let mut meta = live.entry.meta.clone();
                     meta.user = after.identity.as_ref().map(|identity| identity.user.clone());
                     let entry = self.entry(meta, &after, last_seen);
