@@ -236,6 +236,21 @@ fn a_failed_answer_gives_no_new_id_and_the_next_good_one_does() {
     assert_eq!(browser.get("/").status, 200);
 }
 
+/// What it was told once must be told again, so there is something to write; that is no reason for a new id.
+#[test]
+fn a_failed_answer_that_takes_back_a_flash_value_gives_no_new_id() {
+    let app = App::obeying();
+    let gateway = before(&app);
+    let mut browser = gateway.signed_in("ann");
+    browser.answered("/", &["Session-Flash: {\"message\": 1}"]);
+    let id = browser.session_id();
+    gateway.advance(HOUR);
+    browser.answered("/", &["Status: 500"]);
+    assert_eq!(browser.session_id(), id);
+    assert!(issued(&browser.get("/")).is_some());
+    assert_eq!(app.last().session_data()["message"], 1);
+}
+
 #[test]
 fn an_app_that_cannot_be_reached_costs_no_id() {
     let app = App::obeying();

@@ -77,7 +77,7 @@ impl Watched {
     fn end(self) -> Log {
         let (status, text) = self.process.terminate();
         assert!(status.success());
-        assert!(text.contains("\"path\":\"/\""), "the access log is part of it: {text}");
+        assert!(text.contains("\"path\":\"/.session/login\""), "the access log is part of it: {text}");
         for secret in &self.secrets {
             assert!(!text.contains(secret.as_str()), "{secret} is in the log: {text}");
         }
@@ -317,7 +317,7 @@ fn no_id_password_token_or_value_of_a_session_is_in_anything_that_is_written() {
         let late = watched.holding(&old).get("/");
         watched.note(late);
     }
-    assert!(watched.secrets.len() > 40, "only {}", watched.secrets.len());
+    assert!(watched.secrets.len() > 30, "only {}", watched.secrets.len());
     let log = watched.end();
     for event in ["created", "signed_in", "rotated", "signed_out", "session_header_ignored", "data_too_large"] {
         assert!(!log.all(event).is_empty(), "{event}");

@@ -10,9 +10,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn fixture(session: &str) -> (App, TestGateway) {
+    with_cookie("secure: auto", session)
+}
+
+fn with_cookie(cookie: &str, session: &str) -> (App, TestGateway) {
     let app = App::obeying();
     let gateway = TestGateway::with_config(&format!(
-        "session: {{ cookie: {{ secure: auto }}, {session} }}\nroutes:\n\
+        "session: {{ cookie: {{ {cookie} }}, {session} }}\nroutes:\n\
          \x20 - {{ session_headers: read_write, upstream: 'http://{0}' }}\n\
          \x20 - {{ path: /poll, activity: false, session_headers: read_write, upstream: 'http://{0}' }}",
         app.address
@@ -146,14 +150,14 @@ fn the_box_stays_ticked_when_the_password_was_wrong() {
 /// Where cookies end with the browser, the box makes one that does not.
 #[test]
 fn remembering_outlives_the_browser_where_others_do_not() {
-    let (_app, gateway) = fixture("remember_me: 60d, cookie: { secure: auto, persistent: false }");
+    let (_app, gateway) = with_cookie("secure: auto, persistent: false", "remember_me: 60d");
     assert_eq!(max_age(&gateway.browser().sign_in("ann", PASSWORD)), None);
     assert_eq!(max_age(&sign_in_and_remember(&gateway).1), Some(60 * 86_400));
 }
 
 #[test]
 fn a_cookie_of_the_browsers_session_has_no_age_and_its_session_the_usual_end() {
-    let (_app, gateway) = fixture("cookie: { secure: auto, persistent: false }");
+    let (_app, gateway) = with_cookie("secure: auto, persistent: false", "");
     let mut browser = gateway.browser();
     let answer = browser.sign_in("ann", PASSWORD);
     assert!(!answer.header("set-cookie").unwrap().contains("Expires"));
@@ -313,6 +317,20 @@ fn last_seen_is_written_once_in_a_touch_interval() {
     gateway.advance(59 * SECOND);
     browser.get("/");
     assert_eq!(told(&app, &mut browser, "/"), 86_400 - 59);
+}
+
+/// A write on the way to a new id is still no reason for one.
+#[test]
+fn what_an_app_writes_where_there_is_no_activity_gives_no_new_id() {
+    let (app, gateway) = fixture("idle_timeout: 4h");
+    let mut browser = gateway.signed_in("ann");
+    let id = browser.session_id();
+    gateway.advance(2 * HOUR);
+    browser.answered("/poll", &["Session-Set: {\"a\": 1}"]);
+    assert_eq!(browser.session_id(), id);
+    let answer = browser.answered("/poll", &["Session-Rotate: true"]);
+    assert_ne!(issued(&answer), id, "what is asked for is done");
+    assert_eq!(told(&app, &mut browser, "/poll"), 2 * 3600, "and is no activity either");
 }
 
 /// A write says when it was anyway.
