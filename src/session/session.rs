@@ -57,8 +57,8 @@ pub(super) struct Found {
     pub key: Key,
     pub entry: Arc<Entry>,
     pub remaining: Remaining,
-    /// Key of the replaced id that the browser presented.
-    pub via: Option<Key>,
+    /// Keys of the replaced ids that lead here, that which the browser presented first; mostly none.
+    pub via: Vec<Key>,
     /// The browser does not have this id under this name yet.
     pub offer: bool,
 }

@@ -115,7 +115,7 @@ impl Manager {
     /// A touch that is lost shortens the session by `touch_interval` at most, so its failure is no error.
     async fn touch(&self, found: &Found, record: &Record, now: Timestamp) {
         let deadline = self.policy.deadline(Times::of(record, now));
-        for key in std::iter::once(found.key).chain(found.via) {
+        for key in std::iter::once(found.key).chain(found.via.iter().copied()) {
             if let Err(error) = self.store.touch(key, now, deadline).await {
                 tracing::warn!(%error, "last seen could not be written");
             }
@@ -146,7 +146,7 @@ impl Manager {
     }
 
     async fn write_to(&self, found: &Found, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
-        if let (Some(_), Some(record)) = (found.via, found.record()) {
+        if let (false, Some(record)) = (found.via.is_empty(), found.record()) {
             // The way from the old id must last as long as the session does.
             self.touch(found, record, visit.now).await;
         }

@@ -37,6 +37,14 @@ enum Seen {
     Nothing,
 }
 
+/// How a session was reached from a replaced id.
+#[derive(Default)]
+struct Way {
+    via: Vec<Key>,
+    /// The browser was never seen to use the last id.
+    offer: bool,
+}
+
 impl Manager {
     /// Finds the living session that the client's cookie names.
     ///
@@ -117,7 +125,7 @@ impl Manager {
                     None => None,
                     Some(_) => self.settle_rotation(key, &entry, record, now).await?,
                 };
-                self.judge(id, key, settled.unwrap_or(entry), None, address, now).await
+                self.judge(id, key, settled.unwrap_or(entry), Way::default(), address, now).await
             }
             // PERF: boxed, as few requests come with a replaced id.
             Some(Stored::Alias(_)) => Box::pin(self.follow(id, key, entry, address, now)).await,
@@ -137,6 +145,8 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
+        let mut way = Way::default();
+        let mut key = presented;
         for _ in 0..MOST_HOPS {
             let Some(Stored::Alias(alias)) = stored_in(&entry) else { break };
             if alias.is_of_sign_in() {
@@ -147,12 +157,14 @@ impl Manager {
                 return Ok(Seen::Nothing);
             }
             let Some(next) = alias.open(&id) else { break };
-            let (key, offer) = (next.key(), alias.used.is_none());
+            way.via.push(key);
+            way.offer = alias.used.is_none();
+            key = next.key();
             let Some(successor) = self.store.load(key).await? else { break };
             id = next;
             entry = successor;
             if record_of(&entry).is_some() {
-                return self.judge(id, key, entry, Some((presented, offer)), address, now).await;
+                return self.judge(id, key, entry, way, address, now).await;
             }
         }
         Ok(Seen::Nothing)
@@ -163,16 +175,13 @@ impl Manager {
         id: Id,
         key: Key,
         entry: Arc<Entry>,
-        via: Option<(Key, bool)>,
+        way: Way,
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
         let Some(record) = record_of(&entry) else { return Ok(Seen::Nothing) };
         match self.policy.judge(Times::of(record, entry.last_seen()), now) {
-            Ok(remaining) => {
-                let (via, offer) = via.map_or((None, false), |(via, offer)| (Some(via), offer));
-                Ok(Seen::Living(Found { id, key, entry, remaining, via, offer }))
-            }
+            Ok(remaining) => Ok(Seen::Living(Found { id, key, entry, remaining, via: way.via, offer: way.offer })),
             Err(_) => {
                 self.end_expired(key, address).await;
                 Ok(Seen::Nothing)
@@ -226,7 +235,7 @@ impl Session {
                 match &self.found {
                     Some(other) if other.key != found.key => self.presented = Presented::Contradictory,
                     // The replaced id and its successor: the browser has both, so nothing need be offered.
-                    Some(_) if found.via.is_some() => {}
+                    Some(_) if !found.via.is_empty() => {}
                     _ => {
                         self.presented = Presented::Living;
                         self.found = Some(found);
