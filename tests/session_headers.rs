@@ -166,6 +166,24 @@ fn a_flash_value_that_a_failed_app_was_told_is_told_again() {
     assert_eq!(fixture.data(&mut browser), json!({}));
 }
 
+/// The app was never asked, or was asked in vain.
+#[test]
+fn a_flash_value_that_the_gateway_could_not_hand_over_is_told_later() {
+    let app = App::obeying();
+    let gateway = TestGateway::with_routes(&format!(
+        "  - {{ access: public, session_headers: read_write, upstream: 'http://{0}' }}\n\
+         \x20 - {{ path: /small, access: public, session_headers: read, upstream: {{ url: 'http://{0}', max_body_size: 1B }} }}\n\
+         \x20 - {{ path: /down, access: public, session_headers: read, upstream: 'http://127.0.0.1:1' }}",
+        app.address
+    ));
+    let fixture = Fixture { app, gateway };
+    let mut browser = fixture.gateway.browser();
+    browser.answered("/", &["Session-Flash: {\"message\": \"saved\"}"]);
+    assert_eq!(browser.get("/down").status, 502);
+    assert_eq!(browser.request("POST", "/small", &[], b"large").status, 413);
+    assert_eq!(fixture.data(&mut browser), json!({"message": "saved"}));
+}
+
 #[test]
 fn clear_empties_the_data_and_keeps_user_and_id() {
     let fixture = fixture();

@@ -28,6 +28,8 @@ pub struct Session {
     /// Values that are told to the app with this request, and gone from the store already.
     pub(super) flash: Data,
     pub(super) is_no_activity: bool,
+    /// Those values have reached nobody, and go back to the store.
+    pub(super) tells_again: bool,
     /// The answer may bring the browser a new id because the old one is old; settled at commit.
     pub(super) may_rotate: bool,
 }
@@ -166,6 +168,11 @@ impl Session {
     /// Records what an app or a rule wants done.
     pub fn record_changes(&mut self, changes: Vec<Change>) {
         self.changes.extend(changes);
+    }
+
+    /// The app was not asked, or in vain: what it was told once, it is told once more.
+    pub fn was_told_in_vain(&mut self) {
+        self.tells_again = true;
     }
 
     /// Ends the session because its account is gone: from here on the request is anonymous.

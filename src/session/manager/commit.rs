@@ -45,6 +45,8 @@ impl Manager {
         session.may_rotate = !session.is_no_activity && !failed && status != StatusCode::SWITCHING_PROTOCOLS;
         if failed {
             session.changes.retain(|change| !change.is_dropped_on_failure());
+        }
+        if failed || session.tells_again {
             session.tell_again();
         }
         if session.presented == Presented::Replaced {
@@ -289,7 +291,7 @@ impl Manager {
 }
 
 impl Session {
-    /// The app has failed: what it was told once, it is told once more.
+    /// The values that are told once, back into the store.
     fn tell_again(&mut self) {
         let flash: Map = std::mem::take(&mut self.flash).map();
         self.changes.extend(flash.into_iter().map(|(key, value)| Change::Flash(key.into(), value)));
