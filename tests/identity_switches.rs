@@ -260,7 +260,8 @@ fn the_user_is_named_with_every_request_until_the_very_next_one_after_sign_out()
 #[test]
 fn nobody_is_named_with_the_very_next_request_after_every_other_end() {
     let fixture = fixture();
-    let ends: [(&str, fn(&Fixture, &mut Browser)); 6] = [
+    type End = fn(&Fixture, &mut Browser);
+    let ends: [(&str, End); 6] = [
         ("the app flushes", |_, browser| drop(browser.answered("/", &["Session-Flush: true"]))),
         ("the app signs out", |_, browser| drop(browser.answered("/", &["Session-User:"]))),
         ("another session revokes", |fixture, _| {

@@ -89,6 +89,7 @@ fn who_is_denied_is_told_so_and_may_sign_in_later_in_the_same_window() {
     let denied = second.sign_in("ann", PASSWORD);
     assert_eq!((denied.status, denied.all("set-cookie").len()), (409, 0));
     assert!(denied.header("content-type").unwrap().starts_with("text/html"));
+    assert!(denied.text().contains("Signed in elsewhere"), "{}", denied.text());
     assert_eq!((first.get("/private").status, second.get("/private").status), (200, 302));
     assert_eq!(second.sign_in("bob", PASSWORD).status, 303, "somebody else may");
     second.sign_out();
