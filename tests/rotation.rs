@@ -1,8 +1,6 @@
 //! Rotation: the browser gets a new id, nobody who is in order notices, and nobody else keeps the old one.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::Barrier;
 use std::time::Duration;
 
 use crate::support::{
@@ -27,18 +25,6 @@ fn with_session(app: &App, session: &str) -> TestGateway {
          \x20 - {{ path: /public, access: public, session_headers: read_write, upstream: 'http://{0}' }}",
         app.address
     ))
-}
-
-/// Answers only when so many requests to `/together` have come, so that all of them were opened before any is over.
-fn waiting_for(count: usize) -> App {
-    use std::io::Write;
-    let together = Arc::new(Barrier::new(count));
-    App::with(move |seen, stream| {
-        if seen.line().contains("/together") {
-            together.wait();
-        }
-        stream.write_all(obey(seen).as_bytes()).is_ok()
-    })
 }
 
 fn holding(gateway: &TestGateway, id: &str) -> Browser {
@@ -123,13 +109,13 @@ fn a_hundred_parallel_requests_at_rotation_time_get_one_new_id_and_lose_nothing(
 /// The same with every request opened before the first is over, so that all of them would rotate.
 #[test]
 fn a_hundred_requests_that_all_saw_the_old_id_agree_on_one_new_id() {
-    assert_that_nothing_is_lost(&waiting_for(100), "/together", 100);
+    assert_that_nothing_is_lost(&App::obeying_together(100), "/together", 100);
 }
 
 /// The same where nothing is written, and rotation is all that there is to do.
 #[test]
 fn a_hundred_readers_at_rotation_time_get_one_new_id() {
-    let app = waiting_for(100);
+    let app = App::obeying_together(100);
     let gateway = before(&app);
     let old = gateway.signed_in("ann").session_id().unwrap();
     gateway.advance(HOUR);
@@ -142,7 +128,7 @@ fn a_hundred_readers_at_rotation_time_get_one_new_id() {
 /// As with two windows that open at once: each order in which answers reach the jar must leave it alive.
 #[test]
 fn a_cookie_jar_ends_with_the_live_cookie_in_every_order_of_answers_to_a_rotation() {
-    let app = waiting_for(3);
+    let app = App::obeying_together(3);
     let gateway = before(&app);
     let old = gateway.signed_in("ann").session_id().unwrap();
     gateway.advance(HOUR);
@@ -156,7 +142,7 @@ fn a_cookie_jar_ends_with_the_live_cookie_in_every_order_of_answers_to_a_rotatio
 /// Late answers to an anonymous window come after, or before, the one that signs in.
 #[test]
 fn a_cookie_jar_ends_signed_in_in_every_order_of_answers_around_a_sign_in() {
-    let app = waiting_for(2);
+    let app = App::obeying_together(2);
     let gateway = before(&app);
     let mut browser = gateway.browser();
     let csrf = field(&browser.get("/.session/login"), "csrf").unwrap();
@@ -451,7 +437,7 @@ fn signing_out_with_the_new_id_ends_the_old_one_within_its_grace() {
 /// Signing out counts even for whoever is in the middle of a request under the old id.
 #[test]
 fn a_request_that_outlives_a_sign_out_revives_nothing() {
-    let app = waiting_for(2);
+    let app = App::obeying_together(2);
     let gateway = before(&app);
     let mut browser = gateway.signed_in("ann");
     let id = browser.session_id().unwrap();

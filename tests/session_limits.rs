@@ -9,7 +9,7 @@ const ALICE: &[&str] = &["Session-User: alice"];
 
 /// A public route whose app signs in whom it likes, and one for users.
 fn fixture(yaml: &str, session: &str) -> (App, TestGateway) {
-    let app = App::obeying();
+    let app = App::obeying_together(200);
     let gateway = TestGateway::with_config(&format!(
         "{yaml}\nworkers: 2\nsession: {{ cookie: {{ secure: auto }}, {session} }}\nroutes:\n\
          \x20 - {{ access: public, session_headers: read_write, upstream: 'http://{0}' }}\n\
@@ -26,7 +26,7 @@ fn lives(gateway: &TestGateway, id: &str) -> bool {
 /// 200 sign-ins of one user at once, by the app's word; the ids that were given out.
 fn storm(gateway: &TestGateway) -> Vec<String> {
     let address = gateway.address();
-    let answers = at_once(200, |_| Browser::at(address).answered("/", ALICE));
+    let answers = at_once(200, |_| Browser::at(address).answered("/together", ALICE));
     assert!(answers.iter().all(|answer| (answer.status, answer.text().as_str()) == (200, "the page")));
     let ids: Vec<String> = answers.iter().filter_map(issued).collect();
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "nobody shares an id");

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 /// A scripted upstream. Its thread ends with the process.
@@ -59,6 +59,18 @@ impl App {
     /// Answers [`PAGE`] as each request asks it to: see [`obey`].
     pub fn obeying() -> Self {
         Self::with(|seen, stream| stream.write_all(obey(seen).as_bytes()).is_ok())
+    }
+
+    /// The same; those to `/together` are answered when so many of them have come, so that all were opened before any
+    /// is over.
+    pub fn obeying_together(count: usize) -> Self {
+        let together = Barrier::new(count);
+        Self::with(move |seen, stream| {
+            if seen.line().contains("/together") {
+                together.wait();
+            }
+            stream.write_all(obey(seen).as_bytes()).is_ok()
+        })
     }
 
     /// Calls `answer` for each request; `false` closes the connection.
