@@ -121,7 +121,10 @@ impl Exchange<'_> {
         let agent = may_change.then(|| parts.headers.get(header::USER_AGENT).cloned()).flatten();
 
         let served = self.serve(parts, incoming, &mut session).await;
-        let mut response = served.unwrap_or_else(|reject| self.refuse(&reject));
+        let mut response = served.unwrap_or_else(|reject| {
+            session.was_told_in_vain();
+            self.refuse(&reject)
+        });
 
         match self.gateway.sessions.commit(session, self.visit(agent.as_ref()), response.status()).await {
             Ok(committed) => announce(&mut response, committed),

@@ -25,6 +25,8 @@ mod framing;
 mod http2;
 /// Headers that say who the user is: no client can send one, in any spelling.
 mod identity_headers;
+/// Who a session belongs to, and how that changes: by the form, by the app, by the users file.
+mod identity_switches;
 /// What operators ask of the running gateway.
 mod operators;
 /// The gateway's own pages: what they say, their headers, and that nothing under the prefix is forwarded.
@@ -39,8 +41,22 @@ mod regulation;
 mod responses;
 /// Where the browser goes after sign-in and sign-out.
 mod return_to;
+/// A new id for a living session: parallel requests, lost responses, grace and theft.
+mod rotation;
 /// What no log may hold.
 mod secrecy;
+/// One line in the log for each turn in a session's life.
+mod security_events;
+/// The session cookie: its attributes, its names, and how often it is set.
+mod session_cookie;
+/// When sessions end: the policy's times, the app's, and the clock's jumps.
+mod session_expiry;
+/// What an app is told of a session by header, and what it may do to it.
+mod session_headers;
+/// How many sessions there may be, and what a flood of ids does.
+mod session_limits;
+/// Rules: what is done to the session of an app that knows nothing of it.
+mod session_rules;
 /// Session cookies and session life as a browser sees them.
 mod sessions;
 /// The configurations under `config/` are what they say they are.

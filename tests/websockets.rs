@@ -15,7 +15,7 @@ use crate::support::{App, Seen, TestGateway, ok};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-fn handshake(lines: &str) -> String {
+pub(super) fn handshake(lines: &str) -> String {
     format!(
         "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{lines}\r\n"
@@ -35,13 +35,13 @@ fn echo() -> App {
     App::with(|seen, stream| accept(seen, stream, "") && copy(stream))
 }
 
-fn accept(seen: &Seen, stream: &mut TcpStream, early: &str) -> bool {
+pub(super) fn accept(seen: &Seen, stream: &mut TcpStream, early: &str) -> bool {
     let key = seen.header("sec-websocket-key").expect("a key").to_owned();
     stream.write_all(format!("{}{early}", switching(&key, "")).as_bytes()).is_ok()
 }
 
 /// Never true: the connection is over when this ends.
-fn copy(stream: &mut TcpStream) -> bool {
+pub(super) fn copy(stream: &mut TcpStream) -> bool {
     let mut piece = [0; 4096];
     while let Ok(count @ 1..) = stream.read(&mut piece) {
         if stream.write_all(&piece[..count]).is_err() {

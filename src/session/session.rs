@@ -28,6 +28,12 @@ pub struct Session {
     /// Values that are told to the app with this request, and gone from the store already.
     pub(super) flash: Data,
     pub(super) is_no_activity: bool,
+    /// Those values have reached nobody, and go back to the store.
+    pub(super) tells_again: bool,
+    /// The answer is a failure (5xx); settled at commit.
+    pub(super) has_failed: bool,
+    /// The answer may bring the browser a new id because the old one is old; settled at commit.
+    pub(super) may_rotate: bool,
     /// What a sign-in of a moment ago left under the id that the browser presented.
     pub(super) replaced: Option<BeforeSignIn>,
     /// When the request was received.
@@ -68,8 +74,8 @@ pub(super) struct Found {
     pub key: Key,
     pub entry: Arc<Entry>,
     pub remaining: Remaining,
-    /// Key of the replaced id that the browser presented.
-    pub via: Option<Key>,
+    /// Keys of the replaced ids that lead here, that which the browser presented first; mostly none.
+    pub via: Vec<Key>,
     /// The browser does not have this id under this name yet.
     pub offer: bool,
 }
@@ -92,10 +98,10 @@ impl Found {
     }
 
     pub(super) fn hold(&self) -> Hold {
-        match self.via {
-            None => Hold::Own,
-            Some(_) if self.offer => Hold::Offered,
-            Some(_) => Hold::Withheld,
+        match self.via.is_empty() {
+            true => Hold::Own,
+            false if self.offer => Hold::Offered,
+            false => Hold::Withheld,
         }
     }
 }
@@ -198,6 +204,11 @@ impl Session {
     /// Records what an app or a rule wants done.
     pub fn record_changes(&mut self, changes: Vec<Change>) {
         self.changes.extend(changes);
+    }
+
+    /// The app was not asked, or in vain: what it was told once, it is told once more.
+    pub fn was_told_in_vain(&mut self) {
+        self.tells_again = true;
     }
 
     /// Ends the session because its account is gone: from here on the request is anonymous.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 /// A scripted upstream. Its thread ends with the process.
@@ -32,6 +32,18 @@ pub fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
+/// What an obeying app answers.
+pub const PAGE: &str = "the page";
+
+/// The answer that a request asks for: each of its `X-Answer` lines is a line of the head, `Status: 500` the status.
+pub fn obey(seen: &Seen) -> String {
+    let (status, lines): (Vec<_>, Vec<_>) =
+        seen.all("x-answer").into_iter().partition(|line| line.starts_with("Status: "));
+    let status = status.first().map_or("200", |line| &line["Status: ".len()..]);
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    format!("HTTP/1.1 {status} Said\r\n{lines}Content-Length: {}\r\n\r\n{PAGE}", PAGE.len())
+}
+
 impl App {
     /// Answers every request with `answer`.
     pub fn answering(answer: impl Into<String>) -> Self {
@@ -42,6 +54,23 @@ impl App {
     /// Answers every request with 200 and the head it saw.
     pub fn echoing() -> Self {
         Self::with(|seen, stream| stream.write_all(ok(&seen.head).as_bytes()).is_ok())
+    }
+
+    /// Answers [`PAGE`] as each request asks it to: see [`obey`].
+    pub fn obeying() -> Self {
+        Self::with(|seen, stream| stream.write_all(obey(seen).as_bytes()).is_ok())
+    }
+
+    /// The same; those to `/together` are answered when so many of them have come, so that all were opened before any
+    /// is over.
+    pub fn obeying_together(count: usize) -> Self {
+        let together = Barrier::new(count);
+        Self::with(move |seen, stream| {
+            if seen.line().contains("/together") {
+                together.wait();
+            }
+            stream.write_all(obey(seen).as_bytes()).is_ok()
+        })
     }
 
     /// Calls `answer` for each request; `false` closes the connection.
@@ -104,6 +133,11 @@ impl Seen {
     pub fn all(&self, name: &str) -> Vec<&str> {
         let headers = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         headers.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
+    /// `Session-Data`, decoded; panics when the app was not told.
+    pub fn session_data(&self) -> serde_json::Value {
+        serde_json::from_str(self.header("session-data").expect("Session-Data")).unwrap()
     }
 
     /// The one value of a header; panics when there are several.

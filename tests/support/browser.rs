@@ -19,6 +19,13 @@ impl Browser {
         Self { address, host: address.to_string(), jar: BTreeMap::new() }
     }
 
+    /// One that holds this session id, and nothing else.
+    pub fn holding(address: SocketAddr, id: &str) -> Self {
+        let mut browser = Self::at(address);
+        browser.jar.insert("sessionid".into(), id.into());
+        browser
+    }
+
     /// The session cookie's value.
     pub fn session_id(&self) -> Option<String> {
         self.jar.get("sessionid").cloned()
@@ -27,6 +34,13 @@ impl Browser {
     /// Navigates to `path`; redirects are not followed.
     pub fn get(&mut self, path: &str) -> Response {
         self.request("GET", path, &[("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate")], b"")
+    }
+
+    /// Navigates to `path`, where an obeying app answers with these lines: see [`super::obey`].
+    pub fn answered(&mut self, path: &str, lines: &[&str]) -> Response {
+        let mut headers = vec![("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate")];
+        headers.extend(lines.iter().map(|line| ("X-Answer", *line)));
+        self.request("GET", path, &headers, b"")
     }
 
     /// What a script on a page would send.
@@ -93,7 +107,8 @@ impl Browser {
         self.post("/.session/logout", &[("csrf", &csrf)])
     }
 
-    fn keep(&mut self, response: &Response) {
+    /// Takes a response's cookies into the jar, as those of all its own requests.
+    pub fn keep(&mut self, response: &Response) {
         for line in response.all("set-cookie") {
             let (name, value) = line.split(';').next().unwrap().split_once('=').expect("name=value");
             match line.contains("Max-Age=0") {
@@ -102,6 +117,20 @@ impl Browser {
             };
         }
     }
+}
+
+/// The session id that a response gives the browser.
+pub fn issued(response: &Response) -> Option<String> {
+    let lines: Vec<&str> =
+        response.all("set-cookie").into_iter().filter(|line| line.starts_with("sessionid=")).collect();
+    assert!(lines.len() <= 1, "several lines: {lines:?}");
+    let value = lines.first()?["sessionid=".len()..].split(';').next()?;
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// Whether a response takes the session cookie away.
+pub fn forgets(response: &Response) -> bool {
+    response.all("set-cookie").iter().any(|line| line.starts_with("sessionid=;") && line.contains("Max-Age=0"))
 }
 
 /// The value of a hidden field of the page's form.

@@ -73,8 +73,13 @@ impl Manager {
     }
 
     async fn apply(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
-        if status.is_server_error() {
+        let failed = status.is_server_error();
+        session.has_failed = failed;
+        session.may_rotate = !session.is_no_activity && !failed && status != StatusCode::SWITCHING_PROTOCOLS;
+        if failed {
             session.changes.retain(|change| !change.is_dropped_on_failure());
+        }
+        if failed || session.tells_again {
             session.tell_again();
         }
         if session.presented == Presented::Replaced {
@@ -89,7 +94,7 @@ impl Manager {
         }
         let ended = self.end_if_recorded(&mut session, visit).await?;
         let mut cookie = match session.changes.is_empty() {
-            true => self.keep(&mut session, visit, status).await?,
+            true => self.keep(&mut session, visit).await?,
             false => self.write(&mut session, visit).await?,
         };
         if ended && matches!(cookie, Cookie::Keep) && session.presented != Presented::Nothing {
@@ -121,7 +126,7 @@ impl Manager {
     }
 
     /// Nothing was recorded: perhaps it is time for a touch, or for a new id.
-    async fn keep(&self, session: &mut Session, visit: Visit<'_>, status: StatusCode) -> Result<Cookie, Error> {
+    async fn keep(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
         let Some(found) = &session.found else {
             let dead = matches!(session.presented, Presented::Dead | Presented::Contradictory);
             return Ok(if dead { Cookie::Delete } else { Cookie::Keep });
@@ -129,14 +134,13 @@ impl Manager {
         let Some(record) = found.record() else { return Ok(Cookie::Keep) };
         let active = !session.is_no_activity;
         let times = Times::of(record, found.entry.last_seen());
-        let saves = self.save_every_request && !status.is_server_error();
+        let saves = self.save_every_request && !session.has_failed;
         let touched = active && (saves || self.policy.touch_is_due(times, visit.now));
         if touched {
             self.touch(found, record, visit.now).await;
         }
-        let may_rotate = active && !status.is_server_error() && status != StatusCode::SWITCHING_PROTOCOLS;
         let hold = found.hold();
-        if may_rotate && hold == Hold::Own && self.rotation_is_due(record, visit.now) {
+        if session.may_rotate && hold == Hold::Own && self.rotation_is_due(record, visit.now) {
             let rotated = self.write(session, visit).await;
             // It is tried again with the next request; the answer of the app is worth more.
             return Ok(rotated
@@ -153,7 +157,7 @@ impl Manager {
     /// A touch that is lost shortens the session by `touch_interval` at most, so its failure is no error.
     async fn touch(&self, found: &Found, record: &Record, now: Timestamp) {
         let deadline = self.policy.deadline(Times::of(record, now));
-        for key in std::iter::once(found.key).chain(found.via) {
+        for key in std::iter::once(found.key).chain(found.via.iter().copied()) {
             if let Err(error) = self.store.touch(key, now, deadline).await {
                 tracing::warn!(%error, "last seen could not be written");
             }
@@ -184,7 +188,7 @@ impl Manager {
     }
 
     async fn write_to(&self, found: &Found, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
-        if let (Some(_), Some(record)) = (found.via, found.record()) {
+        if let (false, Some(record)) = (found.via.is_empty(), found.record()) {
             // The way from the old id must last as long as the session does.
             self.touch(found, record, visit.now).await;
         }
@@ -193,9 +197,10 @@ impl Manager {
         loop {
             let Some(before) = record_of(&live.entry) else { return Ok(None) };
             let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
-            let rotation = self.rotation(&live, before, &after, &session.changes, visit.now);
+            let rotation = self.rotation(&live, before, &after, session, visit.now);
+            let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
             let written = match rotation {
-                Some(rotation) => match self.replace(&live, before, after, rotation, visit).await? {
+                Some(rotation) => match self.replace(&live, before, after, rotation, last_seen, visit).await? {
                     Replaced::By(id, record) => {
                         self.end_others(session, &record, id.key()).await?;
                         return Ok(self.give(&id, &record, visit));
@@ -205,7 +210,6 @@ impl Manager {
                 // Another request gave the browser a new id while this one was served, and nothing else is to be done.
                 None if session.changes.is_empty() => Some(before.clone()),
                 None => {
-                    let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
                     let mut meta = live.entry.meta.clone();
                     meta.user = after.identity.as_ref().map(|identity| identity.user.clone());
                     let entry = self.entry(meta, &after, last_seen, live.entry.last_seen());
@@ -379,7 +383,7 @@ impl Manager {
 }
 
 impl Session {
-    /// The app has failed: what it was told once, it is told once more.
+    /// The values that are told once, back into the store.
     fn tell_again(&mut self) {
         let flash: Map = std::mem::take(&mut self.flash).map();
         self.changes.extend(flash.into_iter().map(|(key, value)| Change::Flash(key.into(), value)));

@@ -43,8 +43,8 @@ impl Manager {
         reason: &'static str,
     ) -> Result<(), Error> {
         self.end_at(found.key, event, Some(address), reason).await?;
-        if let Some(via) = found.via {
-            self.store.delete(via).await?;
+        for via in &found.via {
+            self.store.delete(*via).await?;
         }
         Ok(())
     }

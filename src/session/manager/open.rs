@@ -37,6 +37,14 @@ enum Seen {
     Nothing,
 }
 
+/// How a session was reached from a replaced id.
+#[derive(Default)]
+struct Way {
+    via: Vec<Key>,
+    /// The browser was never seen to use the last id.
+    offer: bool,
+}
+
 impl Manager {
     /// Finds the living session that the client's cookie names.
     ///
@@ -124,7 +132,7 @@ impl Manager {
         let record = record_of(entry).filter(|record| record.predecessor.is_none())?;
         let remaining = self.policy.judge(Times::of(record, entry.last_seen()), now).ok()?;
         let id = Id::parse(value)?;
-        Some(Found { id, key, entry: Arc::clone(entry), remaining, via: None, offer: false })
+        Some(Found { id, key, entry: Arc::clone(entry), remaining, via: Vec::new(), offer: false })
     }
 
     /// No session, one that has expired, one under a new id, or a replaced id.
@@ -153,7 +161,7 @@ impl Manager {
                     None => entry,
                     Some(_) => self.settle_rotation(key, entry, now).await?,
                 };
-                self.judge(id, key, settled, None, address, now).await
+                self.judge(id, key, settled, Way::default(), address, now).await
             }
             Some(Stored::Alias(_)) => self.follow(id, key, entry, address, now).await,
             None => {
@@ -172,7 +180,8 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
-        let mut offer = true;
+        let mut way = Way { via: Vec::new(), offer: true };
+        let mut key = presented;
         for _ in 0..MOST_HOPS {
             let Some(Stored::Alias(alias)) = stored_in(&entry) else { break };
             let is_over = alias.used.is_some_and(|used| !self.policy.is_in_grace(used, now));
@@ -185,13 +194,14 @@ impl Manager {
                 return Ok(Seen::Nothing);
             }
             let Some(next) = alias.open(&id) else { break };
-            let key = next.key();
-            offer &= alias.used.is_none();
+            way.via.push(key);
+            way.offer &= alias.used.is_none();
+            key = next.key();
             let Some(successor) = self.store.load(key).await? else { break };
             id = next;
             entry = successor;
             if record_of(&entry).is_some() {
-                return self.judge(id, key, entry, Some((presented, offer)), address, now).await;
+                return self.judge(id, key, entry, way, address, now).await;
             }
         }
         Ok(Seen::Nothing)
@@ -202,16 +212,13 @@ impl Manager {
         id: Id,
         key: Key,
         entry: Arc<Entry>,
-        via: Option<(Key, bool)>,
+        way: Way,
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
         let Some(record) = record_of(&entry) else { return Ok(Seen::Nothing) };
         match self.policy.judge(Times::of(record, entry.last_seen()), now) {
-            Ok(remaining) => {
-                let (via, offer) = via.map_or((None, false), |(via, offer)| (Some(via), offer));
-                Ok(Seen::Living(Found { id, key, entry, remaining, via, offer }))
-            }
+            Ok(remaining) => Ok(Seen::Living(Found { id, key, entry, remaining, via: way.via, offer: way.offer })),
             Err(_) => {
                 self.end_expired(key, address).await;
                 Ok(Seen::Nothing)
@@ -264,11 +271,11 @@ impl Session {
     fn saw(&mut self, seen: Seen, under_a_previous_name: bool) {
         match seen {
             Seen::Living(mut found) => {
-                found.offer |= under_a_previous_name && found.via.is_none();
+                found.offer |= under_a_previous_name && found.via.is_empty();
                 match &self.found {
                     Some(other) if other.key != found.key => self.presented = Presented::Contradictory,
                     // The replaced id and its successor: the browser has both, so nothing need be offered.
-                    Some(_) if found.via.is_some() => {}
+                    Some(_) if !found.via.is_empty() => {}
                     _ => {
                         self.presented = Presented::Living;
                         self.found = Some(found);

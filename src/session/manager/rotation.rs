@@ -22,8 +22,10 @@ use crate::store::{Entry, Key, Meta, Updated};
 pub(super) enum Rotation {
     /// The old one is old enough, or it was asked for: parallel requests follow.
     Plain,
-    /// Who held the old one must not hold the new one.
+    /// Somebody signed in: who held the old one must not hold the new one.
     SignIn,
+    /// The user's other sessions end: the same, and it is still this session.
+    Severed,
 }
 
 /// What became of it.
@@ -46,20 +48,23 @@ impl Manager {
         live: &Live,
         before: &Record,
         after: &Record,
-        changes: &[Change],
+        session: &Session,
         now: Timestamp,
     ) -> Option<Rotation> {
+        let changes = &session.changes;
         let signs_in = |change: &Change| match change {
-            Change::SignIn { .. } | Change::RevokeOthers => true,
+            Change::SignIn { .. } => true,
             // The app may name the user with each of its responses.
             Change::AppSignIn(_) => before.identity != after.identity,
             _ => false,
         };
         match () {
             () if changes.iter().any(signs_in) => Some(Rotation::SignIn),
+            () if changes.contains(&Change::RevokeOthers) => Some(Rotation::Severed),
             // Since the browser was given the id it came with, it has been replaced: that is the rotation asked for.
             () if live.hold != Hold::Own => None,
-            () if changes.contains(&Change::Rotate) || self.rotation_is_due(before, now) => Some(Rotation::Plain),
+            () if changes.contains(&Change::Rotate) => Some(Rotation::Plain),
+            () if session.may_rotate && self.rotation_is_due(before, now) => Some(Rotation::Plain),
             () => None,
         }
     }
@@ -70,6 +75,7 @@ impl Manager {
         before: &Record,
         after: Record,
         rotation: Rotation,
+        last_seen: Timestamp,
         visit: Visit<'_>,
     ) -> Result<Replaced, Error> {
         let id = Id::generate()?;
@@ -81,20 +87,23 @@ impl Manager {
                 record.predecessor = Some(live.key.0);
                 Alias::rotated(&live.id, &id, before.predecessor)
             }
-            Rotation::SignIn => {
+            Rotation::SignIn | Rotation::Severed => {
                 record.predecessor = None;
                 // A token from before the sign-in must not work after it.
                 record.csrf = Record::new(visit.now)?.csrf;
-                meta = self.envelope(&id, &record, visit);
+                if rotation == Rotation::SignIn {
+                    meta = self.envelope(&id, &record, visit);
+                }
                 Some(Alias::signed_in(id.key(), visit.now, before.csrf))
             }
         };
         let Some(alias) = alias else { return Err(super::NoRandomness.into()) };
-        let successor = self.entry(meta.clone(), &record, visit.now, live.entry.last_seen());
+        let last_seen = if rotation == Rotation::SignIn { visit.now } else { last_seen };
+        let successor = self.entry(meta.clone(), &record, last_seen, live.entry.last_seen());
         let deadline = match rotation {
             Rotation::Plain => successor.deadline(),
             // Beyond the grace it leads nowhere, but a slow request that has found the session before may end it yet.
-            Rotation::SignIn => self.policy.end_of_watch(visit.now),
+            Rotation::SignIn | Rotation::Severed => self.policy.end_of_watch(visit.now),
         };
         let alias = Entry::new(Meta { alias: true, user: None, ..old.clone() }, alias.encode(), visit.now, deadline);
         self.store.create(id.key(), successor).await?;

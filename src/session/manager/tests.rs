@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::super::changes::Change;
 use super::super::recall::Recall;
 use super::super::session::Session;
 use super::*;
@@ -193,4 +194,20 @@ async fn the_form_secret_changes_at_sign_in() {
     session.sign_in(ann(), false);
     let id = id_in(&commit(&manager, session, START).await);
     assert_ne!(open(&manager, &[&id], START).await.csrf(), Some(&before));
+}
+
+/// The way from the id that the browser has must last, all of it, for as long as the session is used.
+#[tokio::test]
+async fn a_browser_that_missed_two_ids_outlives_the_sweep() {
+    let manager = manager(|_| {});
+    let id = signed_in(&manager).await;
+    for _ in 0..2 {
+        let mut session = open(&manager, &[&id], START).await;
+        session.record_changes(vec![Change::Rotate]);
+        commit(&manager, session, START).await;
+    }
+    for hour in 1..=36 {
+        assert_eq!(user_of(&manager, &id, hours(hour)).await.as_deref(), Some("ann"), "after {hour} hours");
+        manager.sweep(hours(hour)).await.unwrap();
+    }
 }
