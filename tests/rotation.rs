@@ -384,7 +384,6 @@ fn a_sign_in_button_that_is_pressed_twice_signs_in() {
     let second = post_sign_in(&mut again, &csrf);
     assert_eq!((first.status, second.status), (303, 303));
     assert_eq!(second.header("location"), Some("/"));
-    assert_eq!(second.all("set-cookie"), [""; 0]);
     browser.keep(&second);
     assert_eq!(browser.get("/").status, 200);
 }

@@ -216,6 +216,8 @@ fn an_app_may_let_a_session_end_with_the_browser_and_take_it_back() {
         (["Session-Expiry: default"], Some(14 * 86_400), 86_400),
     ] {
         let mut browser = gateway.signed_in("ann");
+        // So that there is something to take back.
+        browser.answered("/", &["Session-Expiry: 120"]);
         assert_eq!(max_age(&browser.answered("/", &lines)), age, "{lines:?}");
         assert_eq!(told(&app, &mut browser, "/"), left, "{lines:?}");
     }
