@@ -29,15 +29,15 @@ impl Guesses {
         per_minute.map(|per_minute| Self { counters, hasher: RandomState::new(), per_minute })
     }
 
-    /// Counts an id that no session has.
-    pub fn count(&self, address: IpAddr, now: Timestamp) {
+    /// Counts an id that no session has; whether it was the last one allowed for this minute.
+    pub fn count(&self, address: IpAddr, now: Timestamp) -> bool {
         let counter = self.counter(address);
         let minute = minute(now);
+        let counted = |seen: u64| if seen >> 32 == minute { seen & u64::from(u32::MAX) } else { 0 };
+        let next = |seen| minute << 32 | (counted(seen) + 1).min(u64::from(u32::MAX));
         // A lost update among clients who guess in the same instant would be a guess for free: so no plain store.
-        let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
-            let count = if seen >> 32 == minute { seen & u64::from(u32::MAX) } else { 0 };
-            Some(minute << 32 | (count + 1).min(u64::from(u32::MAX)))
-        });
+        let before = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| Some(next(seen)));
+        before.is_ok_and(|seen| counted(seen) + 1 == u64::from(self.per_minute))
     }
 
     /// Whether this address has presented too many of them.
@@ -78,11 +78,12 @@ mod tests {
     #[test]
     fn an_address_may_guess_so_often_a_minute() {
         let guesses = Guesses::new(Some(3)).unwrap();
+        let mut last = false;
         for _ in 0..3 {
-            assert!(!exhausted(&guesses, "192.0.2.1", NOW));
-            guesses.count("::ffff:192.0.2.1".parse().unwrap(), NOW);
+            assert!(!last && !exhausted(&guesses, "192.0.2.1", NOW));
+            last = guesses.count("::ffff:192.0.2.1".parse().unwrap(), NOW);
         }
-        assert!(exhausted(&guesses, "192.0.2.1", NOW));
+        assert!(last && exhausted(&guesses, "192.0.2.1", NOW));
         assert!(!exhausted(&guesses, "192.0.2.2", NOW));
         assert!(!exhausted(&guesses, "192.0.2.1", Timestamp(NOW.0 + MINUTE)));
     }

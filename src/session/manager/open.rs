@@ -120,11 +120,10 @@ impl Manager {
     /// A client that presents ids of nobody one after the other is not listened to for a while.
     fn check_guesses(&self, known: bool, address: IpAddr, now: Timestamp) -> Result<(), Error> {
         let Some(guesses) = self.guesses.as_ref().filter(|_| !known) else { return Ok(()) };
-        if !guesses.is_exhausted(address, now) {
-            return Ok(());
+        match guesses.is_exhausted(address, now) {
+            true => Err(Error::Guessing),
+            false => Ok(()),
         }
-        self.note_for(Event::Refused, None, None, Some(address), "too many unknown session ids");
-        Err(Error::Guessing)
     }
 
     /// PERF: the usual case, without a suspension point: a living session under the id that was presented.
@@ -149,7 +148,10 @@ impl Manager {
             _ => Seen::Nothing,
         };
         if let (Seen::Nothing, Some(guesses)) = (&seen, &self.guesses) {
-            guesses.count(address, now);
+            // One line a minute and address: a flood must not fill the log too.
+            if guesses.count(address, now) {
+                self.note_for(Event::Refused, None, None, Some(address), "too many unknown session ids");
+            }
         }
         Ok(seen)
     }
