@@ -49,10 +49,6 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
         return page(auth, call, rd.as_ref(), status, again);
     }
     let token_fits = call.session.csrf().is_some_and(|secret| csrf::verify(secret, &form.field("csrf")));
-    if !token_fits && call.session.was_replaced() {
-        // The button was pressed twice, and the first time has signed in: the browser goes where it wanted to.
-        return Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)));
-    }
     if !token_fits {
         let (status, again) = refuse(LoginError::Expired, &user);
         return page(auth, call, rd.as_ref(), status, again);

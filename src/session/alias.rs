@@ -33,8 +33,9 @@ impl Alias {
     #[must_use]
     pub(super) fn rotated(old: &Id, new: &Id, predecessor: Option<[u8; 32]>) -> Option<Self> {
         let mut sealed = new.reveal().as_bytes().to_vec();
-        key(old)?.seal_in_place_append_tag(nonce(), Aad::from(old.key().0), &mut sealed).ok()?;
-        Some(Self { successor: new.key().0, sealed: Some(sealed), used: None, predecessor, csrf: None })
+        let successor = new.key().0;
+        key(old, &successor)?.seal_in_place_append_tag(nonce(), Aad::from(old.key().0), &mut sealed).ok()?;
+        Some(Self { successor, sealed: Some(sealed), used: None, predecessor, csrf: None })
     }
 
     /// From an id before sign-in, which must never lead to the id after it.
@@ -53,20 +54,20 @@ impl Alias {
     #[must_use]
     pub(super) fn open(&self, old: &Id) -> Option<Id> {
         let mut sealed = Zeroizing::new(self.sealed.clone()?);
-        let id = key(old)?.open_in_place(nonce(), Aad::from(old.key().0), &mut sealed).ok()?;
+        let id = key(old, &self.successor)?.open_in_place(nonce(), Aad::from(old.key().0), &mut sealed).ok()?;
         Id::parse(id)
     }
 }
 
-/// One key for one message: the old id is replaced once.
-fn key(old: &Id) -> Option<LessSafeKey> {
+/// One key for one message: rotations that race seal different ids, each under a key of its own.
+fn key(old: &Id, successor: &[u8; 32]) -> Option<LessSafeKey> {
     let key = Salt::new(HKDF_SHA256, b"cloakroom").extract(old.reveal().as_bytes());
-    let key = key.expand(&[b"successor of this session id"], &AES_256_GCM).ok()?;
+    let purpose: [&[u8]; 2] = [b"successor of this session id", successor];
+    let key = key.expand(&purpose, &AES_256_GCM).ok()?;
     Some(LessSafeKey::new(UnboundKey::from(key)))
 }
 
-/// SECURITY: may be constant, since no key is used twice (see [`key`]). Two rotations that race make two
-/// messages under one key, but only one of them is ever stored or sent.
+/// SECURITY: may be constant, since no key is used for two messages (see [`key`]).
 fn nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }
@@ -81,6 +82,16 @@ mod tests {
         let alias = Alias::rotated(&old, &new, None).unwrap();
         assert!(alias.open(&old).is_some_and(|id| id == new));
         assert!(alias.open(&other).is_none() && alias.open(&new).is_none());
+    }
+
+    /// With one key and one nonce the two would differ exactly as the ids do (AES-GCM is a stream cipher).
+    #[test]
+    fn two_ids_sealed_for_one_old_id_do_not_share_a_key_stream() {
+        let (old, one, two) = (Id::generate().unwrap(), Id::generate().unwrap(), Id::generate().unwrap());
+        let sealed = |id: &Id| Alias::rotated(&old, id, None).unwrap().sealed.unwrap();
+        let differences = |a: &[u8], b: &[u8]| a.iter().zip(b).take(32).map(|(a, b)| a ^ b).collect::<Vec<u8>>();
+        let of_the_ids = differences(one.reveal().as_bytes(), two.reveal().as_bytes());
+        assert_ne!(differences(&sealed(&one), &sealed(&two)), of_the_ids);
     }
 
     #[test]

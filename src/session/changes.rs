@@ -102,11 +102,13 @@ impl Change {
     /// Whether it says of a session what is known already, or takes away what is not there.
     #[must_use]
     pub fn is_idle(&self, record: &Record) -> bool {
-        let is_absent = |key: &str| !record.data.map().contains_key(key);
         match self {
             Self::AppSignIn(said) => record.identity.as_ref().is_some_and(|known| said.is_the_same_as(known)),
-            Self::Unset(key) => is_absent(key),
-            Self::Merge(patch) => patch.iter().all(|(key, value)| value.is_null() && is_absent(key)),
+            Self::Unset(key) => !record.data.map().contains_key(&**key),
+            Self::Merge(patch) if patch.values().all(Value::is_null) => {
+                let data = record.data.map();
+                !patch.keys().any(|key| data.contains_key(key))
+            }
             Self::Expiry(expiry) => *expiry == Expiry::Policy && record.expiry == Expiry::Policy,
             _ => false,
         }

@@ -23,6 +23,12 @@ impl Data {
         self.0.as_deref().unwrap_or("{}")
     }
 
+    /// Bytes of the text; none when there is no value.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.as_deref().map_or(0, str::len)
+    }
+
     /// Whether there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {

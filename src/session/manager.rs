@@ -1,8 +1,9 @@
 //! All sessions: opened before a request is served, committed before its response head leaves.
 //!
-//! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `open`, `commit`,
-//! `rotation` and `endings` each hold one part of a session's life.
+//! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
+//! `commit`, `rotation` and `endings` each hold one part of a session's life.
 
+mod beginnings;
 mod commit;
 mod endings;
 mod open;

@@ -221,12 +221,6 @@ impl Session {
         self.is_no_activity = true;
     }
 
-    /// Whether the browser presented the id before a sign-in of a moment ago.
-    #[must_use]
-    pub fn was_replaced(&self) -> bool {
-        self.presented == Presented::Replaced
-    }
-
     /// Whether a new session may come of this request: one was begun, or one of our own pages may begin it.
     #[must_use]
     pub fn will_change(&self) -> bool {

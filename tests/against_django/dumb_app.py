@@ -6,9 +6,9 @@ What it knows of a session is what the gateway told it with the request. Its ope
 import json
 import threading
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
-from support.process import free_port
+from support.upstream import Serving
 
 
 class Visit:
@@ -97,16 +97,8 @@ class Handler(BaseHTTPRequestHandler):
         """Silence: the table is what is printed."""
 
 
-class DumbApp:
+class DumbApp(Serving):
     """The app, running: its `port`, ended by `stop()`."""
 
     def __init__(self):
-        self.port = free_port()
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)

@@ -210,15 +210,8 @@ fn two_requests_at_once_do_not_undo_each_other() {
         let site = Site::new(by);
         let mut visitor = site.visitor();
         visitor.does("set");
-        std::thread::scope(|scope| {
-            let seen = site.app.seen().len();
-            let mut slow = site.holder_of(&visitor.id());
-            let slow = scope.spawn(move || slow.does_with("set bird", &[("X-Wait", "yes")]));
-            site.app.wait_for(seen + 1);
-            visitor.does("count");
-            site.open_the_gate();
-            assert_eq!(slow.join().unwrap().status, 200);
-        });
+        let slow = site.slow_beside(&mut visitor, "set bird", &[], |visitor| drop(visitor.does("count")));
+        assert_eq!(slow.status, 200);
         assert_eq!(visitor.data(), json!({ "cat": "dog", "bird": 1, "visits": 1 }));
     }
 }

@@ -193,15 +193,8 @@ fn a_slow_write_does_not_bring_back_a_session_that_was_flushed_meanwhile() {
         let mut visitor = site.visitor();
         visitor.does("login ann");
         let id = visitor.id();
-        std::thread::scope(|scope| {
-            let seen = site.app.seen().len();
-            let mut slow = site.holder_of(&id);
-            let slow = scope.spawn(move || slow.does_with("set", &[("X-Wait", "yes")]));
-            site.app.wait_for(seen + 1);
-            visitor.does("flush");
-            site.open_the_gate();
-            assert_eq!(set_cookie(&slow.join().unwrap()), None);
-        });
+        let slow = site.slow_beside(&mut visitor, "set", &[], |visitor| drop(visitor.does("flush")));
+        assert_eq!(set_cookie(&slow), None);
         let mut replay = site.holder_of(&id);
         assert_eq!((replay.data(), replay.browser.jar.len()), (json!({}), 0));
     }

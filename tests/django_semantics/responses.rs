@@ -100,18 +100,10 @@ fn an_answer_is_passed_on_though_its_session_has_ended_meanwhile() {
         let site = Site::new(by);
         let mut visitor = site.visitor();
         visitor.does("set");
-        std::thread::scope(|scope| {
-            let seen = site.app.seen().len();
-            let mut slow = site.holder_of(&visitor.id());
-            let headers = [("X-Wait", "yes"), ("X-Status", "302"), ("X-Answer", "Location: /paid")];
-            let slow = scope.spawn(move || slow.does_with("set bird", &headers));
-            site.app.wait_for(seen + 1);
-            visitor.does("flush");
-            site.open_the_gate();
-            let answer = slow.join().unwrap();
-            assert_eq!((answer.status, answer.header("location")), (302, Some("/paid")));
-            assert_eq!((answer.text().as_str(), set_cookie(&answer)), ("done", None));
-        });
+        let headers = [("X-Status", "302"), ("X-Answer", "Location: /paid")];
+        let answer = site.slow_beside(&mut visitor, "set bird", &headers, |visitor| drop(visitor.does("flush")));
+        assert_eq!((answer.status, answer.header("location")), (302, Some("/paid")));
+        assert_eq!((answer.text().as_str(), set_cookie(&answer)), ("done", None));
     }
 }
 

@@ -103,6 +103,26 @@ impl Site {
     pub fn open_the_gate(&self) {
         self.gate.send(()).unwrap();
     }
+
+    /// What another holder of the visitor's id is answered, when the app takes until `meanwhile` is done.
+    pub fn slow_beside(
+        &self,
+        visitor: &mut Visitor<'_>,
+        operation: &str,
+        headers: &[(&str, &str)],
+        meanwhile: impl FnOnce(&mut Visitor<'_>),
+    ) -> Response {
+        let headers = [&[("X-Wait", "yes")], headers].concat();
+        std::thread::scope(|scope| {
+            let seen = self.app.seen().len();
+            let mut slow = self.holder_of(&visitor.id());
+            let slow = scope.spawn(move || slow.does_with(operation, &headers));
+            self.app.wait_for(seen + 1);
+            meanwhile(visitor);
+            self.open_the_gate();
+            slow.join().unwrap()
+        })
+    }
 }
 
 fn routes(app: &App) -> String {

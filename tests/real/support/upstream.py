@@ -6,7 +6,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from .process import free_port
 
 
-class Upstream:
+class Serving:
+    """A server in a thread of this process: its `port`, ended by `stop()`."""
+
+    def __init__(self, handler):
+        self.port = free_port()
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        """Stops listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Upstream(Serving):
     """Answers each request by calling `answer(handler)`; `seen` holds method, path and headers of each."""
 
     def __init__(self, answer):
@@ -25,15 +40,7 @@ class Upstream:
             def log_message(self, *_):
                 """Silence: the tests print what matters."""
 
-        self.port = free_port()
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 def say(text):
