@@ -20,7 +20,7 @@ use crate::store::{Entry, Handle, Key};
 pub struct Session {
     pub(super) found: Option<Found>,
     /// What `found` was before its account was found gone.
-    pub(super) revoked: Option<Found>,
+    pub(super) revoked: Option<Box<Found>>,
     /// A session that begins with this request.
     pub(super) fresh: Option<Box<Record>>,
     pub(super) changes: Vec<Change>,
@@ -35,7 +35,7 @@ pub struct Session {
     /// The answer may bring the browser a new id because the old one is old; settled at commit.
     pub(super) may_rotate: bool,
     /// What a sign-in of a moment ago left under the id that the browser presented.
-    pub(super) replaced: Option<BeforeSignIn>,
+    pub(super) replaced: Option<Box<BeforeSignIn>>,
     /// When the request was received.
     pub(super) opened: Timestamp,
 }
@@ -213,7 +213,7 @@ impl Session {
 
     /// Ends the session because its account is gone: from here on the request is anonymous.
     pub fn revoke(&mut self) {
-        self.revoked = self.found.take();
+        self.revoked = self.found.take().map(Box::new);
     }
 
     /// This request does not keep the session alive.

@@ -1,39 +1,51 @@
-//! What every store must do, as one suite: a constructor in, the contract of `store::Store` out.
+//! What every store must do, as one suite: fresh stores in, the contract of [`Store`] out.
+//!
+//! For tests, also those of stores outside this crate: `examples/own_store.rs`. A row that fails panics.
 
-use super::{Entry, Handle, Key, Meta, Store, Updated};
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a row that cannot go on has failed")]
+
+use std::collections::HashSet;
+
+use super::{Cursor, Entry, Handle, Key, Meta, Store, Updated};
 use crate::clock::Timestamp;
 
-/// Runs every row, each against a fresh store.
-pub(crate) fn suite<S: Store>(new: impl Fn() -> S) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        create_inserts_only_if_absent(new()).await;
-        absent_is_an_answer_not_an_error(new()).await;
-        update_needs_the_version_that_was_read(new()).await;
-        update_never_inserts(new()).await;
-        touch_moves_forward_only_and_keeps_data(new()).await;
-        a_write_may_shorten_the_deadline(new()).await;
-        an_alias_is_nobodys_session_and_ends_like_one(new()).await;
-        the_index_by_user_follows_every_write(new()).await;
-        sweep_is_bounded_and_takes_the_expired_only(new()).await;
-        count_follows_every_write(new()).await;
-        new().ping().await.unwrap();
-    });
+/// Runs every row, each against a store of its own that is empty.
+pub async fn suite<S: Store>(fresh: impl AsyncFn() -> S) {
+    create_inserts_only_if_absent(fresh().await).await;
+    everything_comes_back_as_it_was(fresh().await).await;
+    absent_is_an_answer_not_an_error(fresh().await).await;
+    update_needs_the_version_that_was_read(fresh().await).await;
+    update_never_inserts(fresh().await).await;
+    delete_returns_the_latest_version(fresh().await).await;
+    touch_moves_forward_only_and_keeps_data(fresh().await).await;
+    a_write_may_shorten_the_deadline(fresh().await).await;
+    an_alias_is_nobodys_session_and_ends_like_one(fresh().await).await;
+    the_index_by_user_follows_every_write(fresh().await).await;
+    sweep_is_bounded_and_takes_the_expired_only(fresh().await).await;
+    count_follows_every_write(fresh().await).await;
+    a_walk_meets_everything(fresh().await).await;
+    a_foreign_cursor_leads_nowhere(fresh().await).await;
+    fresh().await.ping().await.unwrap();
 }
 
-pub(crate) fn key(n: u64) -> Key {
+/// The `n`th key of many, evenly spread.
+#[must_use]
+pub fn key(n: u64) -> Key {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_ne_bytes());
     key[8..16].copy_from_slice(&n.to_ne_bytes());
     Key(key)
 }
 
-pub(crate) fn entry(user: Option<&str>) -> Entry {
+/// A session, perhaps of a user.
+#[must_use]
+pub fn entry(user: Option<&str>) -> Entry {
     with_bytes(user, b"first")
 }
 
 /// What a rotation leaves under the old key.
-pub(crate) fn alias() -> Entry {
+#[must_use]
+pub fn alias() -> Entry {
     let meta = Meta { alias: true, ..meta(None) };
     Entry::new(meta, b"successor".as_slice().into(), Timestamp(0), Timestamp(1000))
 }
@@ -42,7 +54,9 @@ fn with_bytes(user: Option<&str>, bytes: &[u8]) -> Entry {
     Entry::new(meta(user), bytes.into(), Timestamp(0), Timestamp(1000))
 }
 
-pub(crate) fn meta(user: Option<&str>) -> Meta {
+/// Its envelope.
+#[must_use]
+pub fn meta(user: Option<&str>) -> Meta {
     Meta {
         handle: Handle([7; 8]),
         user: user.map(Into::into),
@@ -57,6 +71,35 @@ async fn create_inserts_only_if_absent(store: impl Store) {
     assert!(store.create(key(1), entry(None)).await.unwrap());
     assert!(!store.create(key(1), with_bytes(Some("eve"), b"other")).await.unwrap());
     assert_eq!(&*store.load(key(1)).await.unwrap().unwrap().bytes(), b"first");
+}
+
+async fn everything_comes_back_as_it_was(store: impl Store) {
+    let whole = Meta {
+        handle: Handle([0, 1, 0x7f, 0x80, 0xfe, 0xff, b'\'', b'%']),
+        user: Some("änn o'neill\\ \u{1f9e5}".into()),
+        created: Timestamp(1_800_000_000_123),
+        address: Some("2001:db8::7".parse().unwrap()),
+        agent: Some("Mozilla/5.0 (X11; \"quoted\")".into()),
+        alias: false,
+    };
+    let bytes: Vec<u8> = (0..=255).cycle().take(70_000).collect();
+    let entries = [
+        (whole.clone(), bytes.as_slice(), Timestamp(1_800_000_000_456), Timestamp(1_900_000_000_789)),
+        (
+            Meta { address: Some("192.0.2.7".parse().unwrap()), ..whole },
+            b"".as_slice(),
+            Timestamp(0),
+            Timestamp(u64::MAX),
+        ),
+        (meta(None), b"\0".as_slice(), Timestamp(1), Timestamp(1)),
+        (alias().meta, b"successor".as_slice(), Timestamp(0), Timestamp(1)),
+    ];
+    for (n, (meta, bytes, seen, deadline)) in (0..).zip(entries) {
+        assert!(store.create(key(n), Entry::new(meta.clone(), bytes.into(), seen, deadline)).await.unwrap());
+        let back = store.load(key(n)).await.unwrap().unwrap();
+        assert_eq!((&back.meta, &*back.bytes(), back.version()), (&meta, bytes, 1));
+        assert_eq!((back.last_seen(), back.deadline()), (seen, deadline));
+    }
 }
 
 async fn absent_is_an_answer_not_an_error(store: impl Store) {
@@ -82,6 +125,14 @@ async fn update_never_inserts(store: impl Store) {
     assert_eq!(store.update(key(1), seen, entry(Some("ann"))).await.unwrap(), Updated::Absent);
     assert!(store.load(key(1)).await.unwrap().is_none());
     assert!(store.list_by_user("ann").await.unwrap().is_empty());
+}
+
+async fn delete_returns_the_latest_version(store: impl Store) {
+    store.create(key(1), entry(None)).await.unwrap();
+    store.update(key(1), 1, with_bytes(Some("ann"), b"second")).await.unwrap();
+    let gone = store.delete(key(1)).await.unwrap().unwrap();
+    assert_eq!((&*gone.bytes(), gone.version(), gone.meta.user.as_deref()), (b"second".as_slice(), 2, Some("ann")));
+    assert!(store.delete(key(1)).await.unwrap().is_none());
 }
 
 async fn touch_moves_forward_only_and_keeps_data(store: impl Store) {
@@ -151,4 +202,30 @@ async fn count_follows_every_write(store: impl Store) {
     assert_eq!(store.count().await.unwrap(), 9);
     store.sweep(Timestamp(1000), 4).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 5);
+}
+
+async fn a_walk_meets_everything(store: impl Store) {
+    for n in 0..100 {
+        store.create(key(n), if n % 10 == 0 { alias() } else { entry(Some("ann")) }).await.unwrap();
+    }
+    for limit in [1, 7, 1000] {
+        let (mut met, mut from) = (HashSet::new(), None);
+        loop {
+            let page = store.page(from.as_ref(), limit).await.unwrap();
+            met.extend(page.entries.iter().map(|(key, entry)| (*key, entry.meta.alias)));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        assert_eq!(met, (0..100).map(|n| (key(n), n % 10 == 0)).collect());
+    }
+    assert!(store.page(None, 7).await.unwrap().entries.len() < 100, "pages must be bounded");
+}
+
+async fn a_foreign_cursor_leads_nowhere(store: impl Store) {
+    store.create(key(1), entry(None)).await.unwrap();
+    for cursor in [b"".as_slice(), b"x", &[0xff; 50]] {
+        let _ = store.page(Some(&Cursor(cursor.into())), 10).await.unwrap();
+    }
 }

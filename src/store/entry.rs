@@ -122,6 +122,14 @@ impl Entry {
         entry
     }
 
+    /// A later version, as a store that keeps entries outside this process reads it back.
+    #[must_use]
+    pub fn restored(meta: Meta, bytes: Box<[u8]>, last_seen: Timestamp, deadline: Timestamp, version: u64) -> Self {
+        let mut entry = Self::new(meta, bytes, last_seen, deadline);
+        entry.set_version(version);
+        entry
+    }
+
     /// The record, encoded by `session::record`.
     #[must_use]
     pub fn bytes(&self) -> Cow<'_, [u8]> {

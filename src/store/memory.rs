@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use self::shards::{SHARDS, Shards, hint};
 use self::users::Users;
-use super::{Entry, Error, Key, Meta, Reply, Store, Updated};
+use super::{Cursor, Entry, Error, Key, Meta, Page, Reply, Store, Updated};
 use crate::clock::Timestamp;
 
 /// A decoded record takes several times the room of its bytes: it goes when the session rests for so long.
@@ -106,6 +106,30 @@ impl MemoryStore {
         entries.map(|entry| (entry.key(), entry)).collect()
     }
 
+    /// A cursor names a shard and the last key seen there; none when that shard was seen to its end.
+    fn page_from(&self, from: Option<&Cursor>, limit: usize) -> Page {
+        let (first, mut after) = match from {
+            None => (0, None),
+            Some(Cursor(place)) => match place.split_first_chunk::<2>() {
+                Some((shard, key)) => (u16::from_be_bytes(*shard).into(), key.try_into().ok().map(Key)),
+                None => (SHARDS, None),
+            },
+        };
+        let mut entries = Vec::new();
+        for shard in first..SHARDS {
+            let wanted = limit.max(1) - entries.len();
+            let stretch = self.sessions.stretch(shard, after.take().map(|key| key.words()), wanted);
+            let is_cut = stretch.len() == wanted;
+            entries.extend(stretch.into_iter().map(|entry| (entry.key(), entry)));
+            if is_cut {
+                let last = entries.last().map_or([0; 32], |(key, _)| key.0);
+                let next = [&(shard as u16).to_be_bytes(), last.as_slice()].concat();
+                return Page { entries, next: Some(Cursor(next.into())) };
+            }
+        }
+        Page { entries, next: None }
+    }
+
     /// Once round the shards at most, from where the last sweep stopped.
     async fn sweep_expired(&self, now: Timestamp, limit: usize) -> Vec<Arc<Entry>> {
         let cold = Timestamp(now.0.saturating_sub(COLD_AFTER.as_millis() as u64));
@@ -157,6 +181,10 @@ impl Store for MemoryStore {
 
     fn list_by_user<'a>(&'a self, user: &'a str) -> Reply<'a, Vec<(Key, Arc<Entry>)>> {
         self.of_user(user).into()
+    }
+
+    fn page<'a>(&'a self, from: Option<&'a Cursor>, limit: usize) -> Reply<'a, Page> {
+        self.page_from(from, limit).into()
     }
 
     fn count(&self) -> Reply<'_, usize> {

@@ -7,8 +7,7 @@
 //! - An update never inserts, so it can never revive a deleted session.
 
 mod bytes;
-#[cfg(test)]
-pub(crate) mod conformance;
+pub mod conformance;
 mod entry;
 mod memory;
 
@@ -53,6 +52,28 @@ pub enum Reply<'a, T> {
     Later(Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>),
 }
 
+/// Where a walk over all entries goes on. Only the store that made it can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub Box<[u8]>);
+
+/// A stretch of such a walk.
+#[derive(Debug)]
+pub struct Page {
+    /// In the store's own order.
+    pub entries: Vec<(Key, Arc<Entry>)>,
+    /// Where the next one begins; `None` after the last.
+    pub next: Option<Cursor>,
+}
+
+/// Copies of entries that somebody keeps near, and that a store shared by several gateways must keep right.
+pub trait Copies: Send + Sync {
+    /// Somebody else wrote or deleted this entry: no copy read before this call may be used after it.
+    fn forget(&self, key: Key);
+
+    /// Whether the store can tell what others do. While it cannot, no copy may be used, and none that was read.
+    fn trust(&self, told: bool);
+}
+
 /// Keeps sessions by key.
 pub trait Store: Send + Sync + 'static {
     /// Inserts if absent; `false` when the key is taken, which then stays as it was.
@@ -75,12 +96,24 @@ pub trait Store: Send + Sync + 'static {
     /// All sessions of a user; aliases are none.
     fn list_by_user<'a>(&'a self, user: &'a str) -> Reply<'a, Vec<(Key, Arc<Entry>)>>;
 
+    /// Entries from `from` on (`None`: the first ones), about `limit` of them, aliases and the expired ones among
+    /// them. A walk returns at least once what was there all the while. A cursor that is none of its own is an
+    /// empty page.
+    fn page<'a>(&'a self, from: Option<&'a Cursor>, limit: usize) -> Reply<'a, Page>;
+
     /// How many entries are kept, aliases and the expired ones not yet swept among them.
     fn count(&self) -> Reply<'_, usize>;
 
     /// Deletes up to `limit` entries whose deadline has passed, and returns them. Fewer than `limit`: there are no
     /// more.
     fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>>;
+
+    /// Tells `copies` from now on what other gateways do. A store that others share does not answer `update` or
+    /// `delete` before every gateway that it can still reach has forgotten its copy. Whoever nobody shares this with
+    /// has nothing to tell.
+    fn attach(&self, copies: Arc<dyn Copies>) {
+        copies.trust(true);
+    }
 
     /// Whether the store can be reached.
     fn ping(&self) -> Reply<'_, ()>;

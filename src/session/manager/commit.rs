@@ -178,7 +178,7 @@ impl Manager {
         let session = &*session;
         let given = match &session.found {
             Some(found) => self.write_to(found, session, visit).await?,
-            None => self.begin(session, session.replaced.map(|before| before.successor), visit).await?,
+            None => self.begin(session, session.replaced.as_ref().map(|before| before.successor), visit).await?,
         };
         Ok(match (given, session.presented) {
             (Some(line), _) => Cookie::Give(line),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use crate::clock::Timestamp;
-use crate::store::{Entry, Key, MemoryStore, Reply, Store, Updated};
+use crate::store::{Cursor, Entry, Key, MemoryStore, Page, Reply, Store, Updated};
 
 /// What happened to the store, and who did it.
 #[derive(Debug, Clone)]
@@ -163,6 +163,10 @@ impl Store for Stepped {
 
     fn count(&self) -> Reply<'_, usize> {
         self.inner.count()
+    }
+
+    fn page<'a>(&'a self, from: Option<&'a Cursor>, limit: usize) -> Reply<'a, Page> {
+        self.inner.page(from, limit)
     }
 
     fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>> {

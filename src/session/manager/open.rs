@@ -286,7 +286,7 @@ impl Session {
             }
             Seen::Replaced(before) if matches!(self.presented, Presented::Nothing | Presented::Dead) => {
                 self.presented = Presented::Replaced;
-                self.replaced = Some(before);
+                self.replaced = Some(Box::new(before));
             }
             Seen::Nothing if self.presented == Presented::Nothing => self.presented = Presented::Dead,
             Seen::Replaced(_) | Seen::Nothing => {}

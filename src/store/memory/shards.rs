@@ -138,6 +138,16 @@ impl Shards {
         alike.filter(|entry| self::hint(entry.words()) == hint && entry.meta.is_session_of(user)).cloned().collect()
     }
 
+    /// Up to `limit` entries of shard `index` in the order of their keys, after the key `after`.
+    pub fn stretch(&self, index: usize, after: Option<Words>, limit: usize) -> Vec<Arc<Entry>> {
+        let Some(shard) = self.shards.get(index) else { return Vec::new() };
+        let mut entries: Vec<_> =
+            shard.read().slots.iter().filter(|entry| after.is_none_or(|key| *entry.words() > key)).cloned().collect();
+        entries.sort_unstable_by_key(|entry| *entry.words());
+        entries.truncate(limit);
+        entries
+    }
+
     /// The one seen longest ago of a few that may be evicted; finds one if there is any.
     ///
     /// PERF: no queue of all of them in their order, which would cost more than their slots do.

@@ -26,7 +26,8 @@ fn finish<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 fn it_keeps_the_contract_of_every_store() {
-    conformance::suite(|| MemoryStore::new(1000));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(conformance::suite(async || MemoryStore::new(1000)));
 }
 
 #[test]
