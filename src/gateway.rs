@@ -21,7 +21,7 @@ use crate::proxy::{self, Upstream};
 use crate::routing::Router;
 use crate::session::headers::TooLarge;
 use crate::session::rules::{RuleError, Rules};
-use crate::session::{Keyring, Manager};
+use crate::session::{AtRest, Keyring, Manager};
 use crate::store::{MemoryStore, Store};
 
 /// Everything a request needs.
@@ -126,6 +126,7 @@ impl Gateway {
                 config.limits.unknown_ids_per_minute,
                 keyring,
                 store(&config.store),
+                AtRest::Open,
             ),
             auth: Auth::from_config(&config.login, hosts())?,
             pages: Pages::from_config(&config.login, hosts())?,
