@@ -220,10 +220,21 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
-        let Some(record) = record_of(&entry) else { return Ok(Seen::Nothing) };
-        match self.policy.judge(Times::of(record, entry.last_seen()), now) {
-            Ok(remaining) => Ok(Seen::Living(Found { id, key, entry, remaining, via: way.via, offer: way.offer })),
-            Err(_) => {
+        let living = |entry: Arc<Entry>| {
+            let remaining = self.policy.judge(Times::of(record_of(&entry)?, entry.last_seen()), now).ok()?;
+            Some((entry, remaining))
+        };
+        let mut found = living(entry);
+        if found.is_none() {
+            // It may have been a copy: another gateway has seen the user since.
+            let latest = self.store.load_latest(key).await?;
+            found = latest.filter(|entry| opened(entry, &id).is_some()).and_then(living);
+        }
+        match found {
+            Some((entry, remaining)) => {
+                Ok(Seen::Living(Found { id, key, entry, remaining, via: way.via, offer: way.offer }))
+            }
+            None => {
                 self.end_expired(key, address).await;
                 Ok(Seen::Nothing)
             }
