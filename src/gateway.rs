@@ -13,7 +13,7 @@ use http::request::Parts;
 use crate::auth::{self, Auth};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::config::schema::{self, Access, SessionHeaders};
+use crate::config::schema::{self, Access, OnStoreError, SessionHeaders};
 use crate::http::client_addr::TrustedProxies;
 use crate::identity::headers::{Injector, InjectorError, Protected};
 use crate::pages::{self, Pages};
@@ -21,8 +21,8 @@ use crate::proxy::{self, Upstream};
 use crate::routing::Router;
 use crate::session::headers::TooLarge;
 use crate::session::rules::{RuleError, Rules};
-use crate::session::{AtRest, Keyring, Manager};
-use crate::store::{MemoryStore, Store};
+use crate::session::{Keyring, Manager};
+use crate::storage::Storage;
 
 /// Everything a request needs.
 pub struct Gateway {
@@ -54,6 +54,8 @@ pub struct Route {
     pub access: Access,
     /// Where it goes.
     pub upstream: Upstream,
+    /// What happens while the store does not answer, if it is not to follow from the rest.
+    pub on_store_error: Option<OnStoreError>,
     /// What the app is told of the user.
     pub identity: Injector,
     /// Whether it sees the session's data, and may change it.
@@ -107,7 +109,7 @@ impl Gateway {
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn build(config: &Config, keyring: Keyring) -> Result<Self, BuildError> {
+    pub fn build(config: &Config, keyring: Keyring, storage: Storage) -> Result<Self, BuildError> {
         let routes: Vec<Route> = config
             .routes
             .iter()
@@ -125,8 +127,8 @@ impl Gateway {
                 &config.session,
                 config.limits.unknown_ids_per_minute,
                 keyring,
-                store(&config.store),
-                AtRest::Open,
+                storage.store,
+                storage.at_rest,
             ),
             auth: Auth::from_config(&config.login, hosts())?,
             pages: Pages::from_config(&config.login, hosts())?,
@@ -148,11 +150,21 @@ impl Route {
             upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
             session_headers: route.session_headers,
+            on_store_error: route.on_store_error,
             activity: route.activity,
             rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),
         })
+    }
+
+    /// Whether it is served to everybody as a stranger while the store does not answer.
+    #[must_use]
+    pub fn does_without_sessions(&self) -> bool {
+        match self.on_store_error {
+            Some(policy) => policy == OnStoreError::Anonymous,
+            None => self.access == Access::Public && !self.reads_sessions() && !self.may_change_sessions(),
+        }
     }
 
     /// Whether its app may change a session, or a rule may.
@@ -199,11 +211,5 @@ impl Route {
                 "the session's data is too large for a header, and the app does not see it: let the app keep less, or keep it elsewhere"
             );
         }
-    }
-}
-
-fn store(config: &schema::Store) -> Arc<dyn Store> {
-    match config.kind {
-        schema::StoreType::Memory => Arc::new(MemoryStore::new(config.max_sessions as usize)),
     }
 }

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up; modules of one layer may not import each other unless listed in [`WITHIN`].
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["clock", "timers", "http", "config"],
     &["identity", "store"],
     &["session", "telemetry"],
     &["pages", "routing", "policy"],
     &["auth", "proxy"],
+    &["storage"],
     &["gateway", "reject"],
     &["pipeline"],
     &["server"],
@@ -56,7 +57,7 @@ fn every_module_has_a_layer() {
 fn nobody_but_the_session_manager_calls_a_store() {
     for file in rust_files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         let Some(own) = module_of(&file) else { continue };
-        if ["store", "session", "gateway"].contains(&own.as_str()) {
+        if ["store", "session", "storage"].contains(&own.as_str()) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();

@@ -3,16 +3,19 @@
 //! Runs before `check`, so that everything after it sees values only. The paths stay in place, for
 //! whoever watches the files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::check::Checks;
 use super::files::{self, MAX_SECRET_BYTES};
-use super::schema::{Config, User};
+use super::schema::{Config, Store, User};
 use super::secret::Secret;
 
-/// Fills `session.keys` and the users' `password` from their files.
+/// Fills `session.keys`, the store's addresses and the users' `password` from their files.
 pub(super) fn resolve(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     resolve_keys(config, base, checks);
+    let Store { url, url_file, listen_url, listen_url_file, .. } = &mut config.store;
+    resolve_one("store.url", url, url_file, base, checks);
+    resolve_one("store.listen_url", listen_url, listen_url_file, base, checks);
     if let Some(form) = &mut config.login.form {
         resolve_passwords(&mut form.users, "login.form.users", base, checks);
     }
@@ -31,6 +34,25 @@ fn resolve_keys(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     session.keys = lines.map(|line| Secret::from(line.to_owned())).collect();
     if session.keys.is_empty() {
         checks.problem("session.keys_file", format!("{} holds no key; write one per line", path.display()));
+    }
+}
+
+/// Fills the secret at `key` from the file that its twin names.
+fn resolve_one(
+    key: &str,
+    secret: &mut Option<Secret>,
+    file: &mut Option<PathBuf>,
+    base: &Path,
+    checks: &mut Checks<'_>,
+) {
+    let Some(file) = file else { return };
+    let twin = format!("{key}_file");
+    files::anchor(file, base);
+    if secret.is_some() {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        checks.problem(&twin, format!("give either `{name}` or `{name}_file`, not both"));
+    } else {
+        *secret = read(&twin, file, checks);
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Session {
     pub(super) replaced: Option<Box<BeforeSignIn>>,
     /// When the request was received.
     pub(super) opened: Timestamp,
+    /// The store did not answer: whose session it is, if any, is not known.
+    pub(super) is_cut_off: bool,
 }
 
 /// What is still known of the id before a sign-in.
@@ -210,6 +212,12 @@ impl Session {
         self.changes.push(Change::SignIn { identity: Box::new(identity), remember });
     }
 
+    /// No session, because the store does not answer: nothing that is recorded on it is kept.
+    #[must_use]
+    pub fn cut_off() -> Self {
+        Self { is_cut_off: true, ..Self::default() }
+    }
+
     /// Ends the session.
     pub fn end(&mut self) {
         self.changes.push(Change::Flush);
@@ -238,7 +246,7 @@ impl Session {
     /// Whether a new session may come of this request: one was begun, or one of our own pages may begin it.
     #[must_use]
     pub fn will_change(&self) -> bool {
-        !self.changes.is_empty() || self.found.is_none()
+        !self.is_cut_off && (!self.changes.is_empty() || self.found.is_none())
     }
 
     fn record(&self) -> Option<&Record> {

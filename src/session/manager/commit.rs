@@ -73,6 +73,10 @@ impl Manager {
     }
 
     async fn apply(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
+        if session.is_cut_off {
+            tracing::warn!("the session store does not answer: what an app or a rule recorded is dropped");
+            return Ok(Committed::default());
+        }
         let failed = status.is_server_error();
         session.has_failed = failed;
         session.may_rotate = !session.is_no_activity && !failed && status != StatusCode::SWITCHING_PROTOCOLS;
