@@ -22,7 +22,7 @@ use crate::pipeline;
 use crate::proxy::Pools;
 use crate::server::{self, BindError, Connections, Shutdown, ShutdownSignal, WorkerListener};
 use crate::session::{Keyring, KeyringError};
-use crate::storage::{self, StorageError};
+use crate::storage::{self, Storage, StorageError};
 use crate::telemetry::access::{self, AccessLog, Writer};
 use crate::timers::Timers;
 
@@ -74,9 +74,21 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
 pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    start_on(config, clock, |control| storage::open(config, control))
+}
+
+/// The same with sessions somewhere else: `open` is given the runtime on which a store may do its work.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn start_on(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    open: impl FnOnce(&Handle) -> Result<Storage, StorageError>,
+) -> Result<Running, StartError> {
     let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
     let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
-    let storage = storage::open(config, control.handle())?;
+    let storage = open(control.handle())?;
     let gateway = Arc::new(Gateway::build(config, keyring, storage)?);
     let workers = worker_count(config.workers);
     let bound = config.listeners.iter().map(|l| server::bind(l, workers)).collect::<Result<Vec<_>, _>>()?;
