@@ -8,6 +8,7 @@
 
 mod bytes;
 pub mod conformance;
+pub mod disk;
 mod entry;
 mod memory;
 
@@ -17,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+pub use disk::DiskStore;
 pub use entry::{Entry, Handle, Key, Meta};
 pub use memory::MemoryStore;
 
