@@ -18,7 +18,7 @@ use rand::RngExt as _;
 use super::child::{self, Running};
 
 /// A file of its own for so many kills: each look through the whole of it stays short.
-const KILLS_PER_FILE: usize = 50;
+const KILLS_PER_FILE: usize = 20;
 
 /// Sessions whose number is from here on have expired when they begin, and are swept.
 const EXPIRED: u64 = 1 << 40;
@@ -148,11 +148,11 @@ async fn write_for_ever(store: Arc<DiskStore>, numbers: Arc<AtomicU64>) {
         assert!(store.create(key(n), session(n, 1)).await.unwrap());
         child::say(&format!("created {n}"));
         store.touch(key(n), Timestamp(n), Timestamp(n)).await.unwrap();
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             assert_eq!(store.update(key(n), 1, session(n, 2)).await.unwrap(), Updated::Done);
             child::say(&format!("updated {n} 2"));
         }
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             child::say(&format!("deletes {n}"));
             assert!(store.delete(key(n)).await.unwrap().is_some());
             child::say(&format!("deleted {n}"));

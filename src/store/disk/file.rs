@@ -104,15 +104,17 @@ impl Place {
     /// The connection that writes, after a look at the whole file; with the number of its rows.
     pub fn writer(&self) -> Result<(Connection, usize), OpenError> {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let count = self.look_through(&connection).map_err(|error| self.refused(error))?;
-        if connection.is_readonly("main").map_err(|error| self.refused(error))? {
+        let refused = |error| self.refused(error);
+        // The header on the disk may be older than what the log says.
+        let found = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refused)?;
+        if found != FORMAT {
+            return Err(OpenError::Newer { path: self.file.clone(), found });
+        }
+        if connection.is_readonly("main").map_err(refused)? {
             return Err(OpenError::ReadOnly(self.file.clone()));
         }
-        let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-        match found.map_err(|error| self.refused(error))? {
-            FORMAT => Ok((connection, count)),
-            found => Err(OpenError::Newer { path: self.file.clone(), found }),
-        }
+        let count = self.look_through(&connection).map_err(refused)?;
+        Ok((connection, count))
     }
 
     /// A connection that reads.
