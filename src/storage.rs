@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::config::Config;
 use crate::config::schema::{self, StoreType};
 use crate::session::AtRest;
-use crate::store::{CachedStore, MemoryStore, Store};
+use crate::store::{CachedStore, DiskStore, MemoryStore, Store, disk};
 
 /// A store and how records lie in it.
 pub struct Storage {
@@ -23,7 +23,11 @@ pub struct Storage {
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
-pub enum StorageError {}
+pub enum StorageError {
+    /// The directory of the disk store.
+    #[error("store.path: {0}")]
+    Disk(#[from] disk::OpenError),
+}
 
 /// Opens what `store` asks for, with copies kept near where that is faster.
 ///
@@ -50,9 +54,11 @@ pub fn bare(config: &Config, _runtime: &Handle) -> Result<Arc<dyn Store>, Storag
     let store = &config.store;
     Ok(match store.kind {
         StoreType::Memory => Arc::new(MemoryStore::new(store.max_sessions as usize)),
-        StoreType::Disk | StoreType::Redis | StoreType::Postgres => {
-            Arc::new(MemoryStore::new(store.max_sessions as usize))
+        StoreType::Disk => {
+            let options = disk::Options { timeout: store.timeout.get(), ..disk::Options::new(directory(config)) };
+            Arc::new(DiskStore::open(&options)?)
         }
+        StoreType::Redis | StoreType::Postgres => Arc::new(MemoryStore::new(store.max_sessions as usize)),
     })
 }
 

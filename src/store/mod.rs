@@ -9,6 +9,7 @@
 mod bytes;
 mod cached;
 pub mod conformance;
+pub mod disk;
 mod entry;
 mod memory;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 pub use cached::CachedStore;
+pub use disk::DiskStore;
 pub use entry::{Entry, Handle, Key, Meta};
 pub use memory::MemoryStore;
 
