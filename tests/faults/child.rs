@@ -19,22 +19,36 @@ const MARK: &str = "child: ";
 /// A running child, killed with its owner.
 pub struct Running {
     child: Child,
-    orders: ChildStdin,
+    orders: Option<ChildStdin>,
     said: Receiver<String>,
 }
 
 impl Running {
     /// Runs the ignored test of that name in a process of its own.
     pub fn start(role: &str, directory: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::run(Command::new(std::env::current_exe().unwrap()), role, directory)
+    }
+
+    /// The same, but the system answers some calls of it with an error: `calls:error=NAME:when=WHICH`, as `strace`
+    /// counts them in each thread.
+    pub fn start_with_fault(role: &str, directory: &Path, fault: &str) -> Self {
+        let (calls, _) = fault.split_once(':').unwrap();
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={fault}")]);
+        strace.arg(std::env::current_exe().unwrap());
+        Self::run(strace, role, directory)
+    }
+
+    fn run(mut command: Command, role: &str, directory: &Path) -> Self {
+        let mut child = command
             .args([role, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
             .env(DIRECTORY, directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        let (orders, lines) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            .expect("this program and strace can be run");
+        let (orders, lines) = (child.stdin.take(), child.stdout.take().unwrap());
         let (hears, said) = channel();
         // Always read, or the child would soon wait for a reader instead of working.
         std::thread::spawn(move || {
@@ -48,10 +62,6 @@ impl Running {
         Self { child, orders, said }
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it says next; `None` after its end.
     pub fn hear(&mut self) -> Option<String> {
         self.said.recv().ok()
@@ -59,8 +69,14 @@ impl Running {
 
     /// Has it go on, and tells what it says then.
     pub fn ask(&mut self, order: &str) -> String {
-        writeln!(self.orders, "{order}").unwrap();
+        writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
         self.hear().expect("the child has ended")
+    }
+
+    /// No more orders: it ends as it should.
+    pub fn end(mut self) {
+        self.orders = None;
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// `kill -9`, and all that it had said.

@@ -2,83 +2,62 @@
 //!
 //! Existing sessions stay readable in both. A full disk passes; after a failed sync nothing is acknowledged any more.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use cloakroom::store::conformance::{entry, key};
+use cloakroom::store::disk::Options;
 use cloakroom::store::{DiskStore, Store};
 
 use super::child::{self, Running};
 
-/// A tracer that gives system calls of another process an error for an answer.
-struct Fault(Child);
-
-impl Fault {
-    fn inject(into: &Running, calls: &str, error: &str) -> Self {
-        let mut strace = Command::new("strace")
-            .args(["-f", "-p", &into.id().to_string(), "-e", &format!("trace={calls}")])
-            .args(["-e", &format!("inject={calls}:error={error}")])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("strace is installed");
-        let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
-        let attached = lines.by_ref().map_while(Result::ok).find(|line| line.contains("attached"));
-        assert!(attached.is_some(), "strace could not attach");
-        // It must not wait for somebody to read what it reports.
-        std::thread::spawn(move || lines.count());
-        Self(strace)
-    }
-
-    fn end(mut self) {
-        // A signal that it handles: a killed tracer may take its child with it.
-        Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
-        self.0.wait().unwrap();
-    }
-}
+const ROLE: &str = "disk_failures::child_does_as_it_is_told";
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
 fn a_full_disk_refuses_writes_keeps_sessions_and_passes_by_itself() {
     let directory = tempfile::tempdir().unwrap();
-    let mut running = Running::start("disk_failures::child_does_as_it_is_told", directory.path());
-    assert_eq!(running.ask("create 1"), "true");
-    let fault = Fault::inject(&running, "pwrite64", "ENOSPC");
-    for refused in ["create 2", "delete 1", "create 3"] {
-        let answer = running.ask(refused);
-        assert!(answer.contains("the disk is full"), "{refused}: {answer}");
-    }
-    assert_eq!(running.ask("load 1"), "true");
-    fault.end();
-    assert_eq!(running.ask("load 2"), "false");
-    assert_eq!(running.ask("create 2"), "true");
-    assert_eq!(running.ask("delete 1"), "true");
-    drop(running);
-    let kept = DiskStore::open(&cloakroom::store::disk::Options::new(directory.path())).unwrap();
+    // Each attempt on a full disk ends at its first call: some dozens of attempts.
+    let mut running = Running::start_with_fault(ROLE, directory.path(), "pwrite64:error=ENOSPC:when=100..150");
+    let (created, answer) = create_until_refused(&mut running);
+    assert!(answer.contains("the disk is full"), "{answer}");
+    let answer = running.ask("delete 0");
+    assert!(answer.contains("the disk is full"), "{answer}");
+    assert_eq!(["load 0", "ping 0"].map(|order| running.ask(order)), ["true"; 2]);
+    let attempts = (0..100).position(|_| running.ask(&format!("create {created}")) == "true");
+    assert!(attempts.is_some_and(|attempts| attempts > 0), "{attempts:?}");
+    assert_eq!(running.ask("delete 0"), "true");
+    running.end();
+    let kept = DiskStore::open(&Options::new(directory.path())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    assert_eq!(runtime.block_on(kept.count()).unwrap(), 1);
+    assert_eq!(runtime.block_on(kept.count()).unwrap(), created);
 }
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
-fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
+fn after_one_failed_sync_nothing_is_acknowledged_until_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let mut running = Running::start("disk_failures::child_does_as_it_is_told", directory.path());
-    assert_eq!(running.ask("create 1"), "true");
-    let fault = Fault::inject(&running, "fsync,fdatasync", "EIO");
-    let answer = running.ask("create 2");
+    // The disk says "done" again at once, and is not believed.
+    let mut running = Running::start_with_fault(ROLE, directory.path(), "fsync,fdatasync:error=EIO:when=40");
+    let (created, answer) = create_until_refused(&mut running);
     assert!(answer.contains("sync failed") && answer.contains("restart"), "{answer}");
-    fault.end();
-    // The disk says "done" again, and is not believed.
-    for refused in ["create 3", "delete 1", "ping 0"] {
+    for refused in ["create 1000", "delete 0", "ping 0"] {
         let answer = running.ask(refused);
         assert!(answer.contains("sync failed"), "{refused}: {answer}");
     }
-    assert_eq!(running.ask("load 1"), "true");
-    assert_eq!(running.ask("load 2"), "false");
-    drop(running);
-    let mut again = Running::start("disk_failures::child_does_as_it_is_told", directory.path());
-    assert_eq!(again.ask("load 1"), "true");
-    assert_eq!(again.ask("create 3"), "true");
+    assert_eq!(running.ask("load 0"), "true");
+    assert_eq!(running.ask(&format!("load {created}")), "false");
+    running.end();
+    let mut again = Running::start(ROLE, directory.path());
+    for n in 0..created {
+        assert_eq!(again.ask(&format!("load {n}")), "true");
+    }
+    assert_eq!(again.ask("create 1000"), "true");
+}
+
+/// How many, and what the refusal said.
+fn create_until_refused(running: &mut Running) -> (usize, String) {
+    let mut answers = (0..1000).map(|n| running.ask(&format!("create {n}"))).enumerate();
+    let refused = answers.find(|(_, answer)| answer != "true").expect("no fault in a thousand calls");
+    assert!(refused.0 > 0, "{}", refused.1);
+    refused
 }
 
 /// A role, see [`child`].

@@ -96,7 +96,7 @@ impl Place {
             Some(head) => check_head(&head, &file)?,
             None => create(&directory, &file)?,
         }
-        warn_of_permissions(&directory, 0o007);
+        warn_of_permissions(&directory, 0o006);
         warn_of_permissions(&file, 0o077);
         Ok(Self { file, _lock: lock })
     }
