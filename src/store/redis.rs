@@ -1,0 +1,451 @@
+//! Sessions in Redis or Valkey, shared by several gateways: one server, Sentinel or Cluster. Called by the session
+//! manager through [`Store`]; it keeps what it is given and knows nothing of sessions.
+//!
+//! - `redis/address.rs` has the forms of the URL, `redis/names.rs` what is kept under which name, `redis/codec.rs` how
+//!   an entry looks, `redis/*.lua` each write as one step, `redis/listener.rs` how gateways hear of each other.
+//! - Redis 7 or Valkey, RESP3. With ACLs a user needs `~PREFIX*` and `&PREFIX*`, `+@all -@admin -@dangerous` and
+//!   `+client|tracking`.
+//! - Every key has a time to live, a day longer than the entry may: Redis's clock only clears away what nobody swept,
+//!   ours decides. So `maxmemory-policy` must be `noeviction`: any other signs people out when memory is short.
+//! - What Redis acknowledges it may still lose: half of the last second with `appendfsync everysec`, the last moment
+//!   before a failover. Sessions then end early or lose a change. A *delete* is repeated after every reconnection, so
+//!   that a logout stands.
+//! - A key lives as long as its tombstone after a delete: an update cannot insert, but a `create` that was held up on
+//!   a connection that broke could come after the delete.
+
+mod address;
+mod breaker;
+mod codec;
+mod link;
+mod listener;
+mod names;
+mod scripts;
+mod walks;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use self::address::Address;
+use self::breaker::Breaker;
+use self::link::Connection;
+use self::listener::{Announcement, Listener};
+use self::names::Names;
+use self::scripts::{Program, Scripts};
+use super::{Copies, Cursor, Entry, Error, Key, Page, Reply, Store, Updated};
+use crate::clock::{Clock, Timestamp};
+
+pub use self::address::BadUrl;
+
+/// Redis may keep an entry so much longer than it lives: for sweeps, and for clocks that differ.
+const MARGIN: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest time to live: for what never ends.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How long a deleted key cannot be created again.
+const TOMBSTONE: Duration = Duration::from_secs(600);
+
+/// Deletes of so long, and so many, are repeated after a reconnection.
+const REPEATED: Duration = Duration::from_secs(60);
+const REPEATED_AT_MOST: usize = 4096;
+
+/// Before another try within the deadline of an operation.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Where Redis is, and how long it may take.
+#[derive(Clone)]
+pub struct Options {
+    /// `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`; it may hold a password.
+    pub url: String,
+    /// What the name of every key and channel begins with; no braces, which mean something to a Cluster.
+    pub prefix: String,
+    /// The deadline of an operation.
+    pub timeout: Duration,
+    /// PEM of the authority to trust for TLS instead of the machine's.
+    pub ca: Option<Vec<u8>>,
+}
+
+impl Options {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), prefix: "cloakroom:".to_owned(), timeout: Duration::from_millis(250), ca: None }
+    }
+}
+
+/// Keeps sessions in Redis. What is shared with its tasks is [`Shared`].
+pub struct RedisStore {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    keeper: JoinHandle<()>,
+}
+
+/// One store's side of Redis.
+struct Shared {
+    address: Address,
+    names: Arc<Names>,
+    scripts: Scripts,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+    listener: Listener,
+    breaker: Breaker,
+    /// `None` while there is no connection.
+    link: watch::Sender<Option<Connection>>,
+    /// The server we are connected to refuses writes: somebody else is the master now.
+    renew: Notify,
+    deleted: Mutex<VecDeque<(Instant, Key)>>,
+}
+
+/// Why an attempt gave nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("{0}")]
+    Malformed(#[from] codec::Malformed),
+    #[error("a task of the store has ended early")]
+    Task,
+}
+
+impl RedisStore {
+    /// Connects in the background, on `runtime`: the server need not be there yet.
+    ///
+    /// # Errors
+    /// The URL, prefix or CA in `options` cannot be used.
+    pub fn connect(options: &Options, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self, BadUrl> {
+        if options.prefix.contains(['{', '}']) {
+            return Err(BadUrl::Part("prefix: no braces, which mean something to a Cluster"));
+        }
+        let names = Arc::new(Names::new(&options.prefix));
+        let shared = Arc::new(Shared {
+            address: Address::parse(options)?,
+            names: names.clone(),
+            scripts: Scripts::new(),
+            timeout: options.timeout,
+            clock,
+            listener: Listener::new(names, rand::random()),
+            breaker: Breaker::new(Instant::now()),
+            link: watch::Sender::new(None),
+            renew: Notify::new(),
+            deleted: Mutex::default(),
+        });
+        let keeper = runtime.spawn(link::keep(shared.clone()));
+        Ok(Self { shared, runtime, keeper })
+    }
+
+    /// Runs on the store's runtime, also when nobody waits for the answer any more: a write is not cut in two.
+    fn later<'a, T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Reply<'a, T> {
+        let runtime = self.runtime.clone();
+        Reply::Later(Box::pin(async move {
+            let lost = |_| Err(Error::Unreachable(Cow::Borrowed("the runtime of the store has ended")));
+            runtime.spawn(operation).await.unwrap_or_else(lost)
+        }))
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.keeper.abort();
+        // SECURITY: nobody tells the copies of changes from now on.
+        self.shared.listener.distrust();
+    }
+}
+
+impl Shared {
+    /// Within the deadline, and not at all while Redis hangs. `repeatable`: the operation may be done twice, so it is
+    /// tried again on the next connection when the first one breaks.
+    async fn attempt<T, F>(&self, what: &str, repeatable: bool, operation: impl Fn(Connection) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        if !self.breaker.admits(Instant::now()) {
+            return Err(self.unreachable(what, &"it has not answered for a while"));
+        }
+        let failure = match timeout(self.timeout, self.tries(repeatable, operation)).await {
+            Ok(Ok(answer)) => {
+                self.breaker.answered();
+                return Ok(answer);
+            }
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                self.breaker.failed(Instant::now());
+                return Err(self.unreachable(what, &"no answer in time"));
+            }
+        };
+        if failure.is_of_the_connection() {
+            self.breaker.failed(Instant::now());
+        }
+        Err(self.unreachable(what, &failure))
+    }
+
+    async fn tries<T, F>(&self, repeatable: bool, operation: impl Fn(Connection) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            let mut link = self.link.subscribe();
+            let connection = match link.wait_for(Option::is_some).await {
+                Ok(connection) => connection.clone(),
+                Err(_) => None,
+            };
+            let Some(connection) = connection else { return Err(Failure::Task) };
+            match operation(connection).await {
+                Err(failure) if failure.is_refusal() => {
+                    if failure.is_read_only() {
+                        self.renew.notify_one();
+                    }
+                }
+                Err(failure) if repeatable && failure.is_of_the_connection() => {}
+                answer => return answer,
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    fn unreachable(&self, what: &str, why: &dyn fmt::Display) -> Error {
+        Error::Unreachable(format!("{what}: Redis at {}: {why}", self.address).into())
+    }
+
+    async fn create(&self, key: Key, entry: Entry) -> Result<bool, Error> {
+        let value = self.encoded("create", &entry, entry.version())?;
+        let ttl = self.ttl(entry.deadline());
+        self.attempt("create", true, async |connection| {
+            Ok(redis::from_redis_value(self.run(&self.scripts.create, connection, key, &[&value, &ttl]).await?)
+                .map_err(RedisError::from)?)
+        })
+        .await
+    }
+
+    async fn load(&self, key: Key) -> Result<Option<Arc<Entry>>, Error> {
+        let name = self.names.entry(&key);
+        let operation = async |mut connection| {
+            let value: Option<Vec<u8>> = redis::cmd("GET").arg(&name).query_async(&mut connection).await?;
+            let entry = value.map(|value| codec::decode(&value)).transpose()?.flatten();
+            Ok(entry.map(|entry| placed(entry, key)))
+        };
+        self.attempt("load", true, operation).await
+    }
+
+    async fn update(&self, key: Key, seen: u64, entry: Entry) -> Result<Updated, Error> {
+        let value = self.encoded("update", &entry, seen.wrapping_add(1))?;
+        let (ttl, seen) = (self.ttl(entry.deadline()), codec::version(seen));
+        let operation = async |connection| {
+            let announcement = self.listener.announce();
+            let arguments = [&value, &ttl, &seen, &self.channel(), announcement.operation.as_slice()];
+            let answer = self.run(&self.scripts.update, connection, key, &arguments).await?;
+            let (outcome, told): (u8, usize) = redis::from_redis_value(answer).map_err(RedisError::from)?;
+            Ok((outcome, announcement, told))
+        };
+        let (outcome, announcement, told) = self.attempt("update", true, operation).await?;
+        self.heard(announcement, told).await;
+        Ok(match outcome {
+            0 => Updated::Absent,
+            1 => Updated::Conflict,
+            _ => Updated::Done,
+        })
+    }
+
+    async fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Result<(), Error> {
+        let arguments = [codec::time(last_seen), codec::time(deadline), self.ttl(deadline)];
+        let arguments = arguments.each_ref().map(Vec::as_slice);
+        self.attempt("touch", true, async |connection| {
+            self.run(&self.scripts.touch, connection, key, &arguments).await.map(drop)
+        })
+        .await
+    }
+
+    /// Not repeated when the connection breaks: the second time there would be nothing to return.
+    async fn delete(&self, key: Key) -> Result<Option<Arc<Entry>>, Error> {
+        let operation = async |mut connection| self.bury(&mut connection, key).await;
+        let (value, announcement, told) = self.attempt("delete", false, operation).await?;
+        self.heard(announcement, told).await;
+        let Some(value) = value else { return Ok(None) };
+        self.remember(key);
+        match codec::decode(&value) {
+            Ok(entry) => Ok(entry.map(|entry| placed(entry, key))),
+            Err(malformed) => Err(self.unreachable("delete", &malformed)),
+        }
+    }
+
+    async fn bury(
+        &self,
+        connection: &mut Connection,
+        key: Key,
+    ) -> Result<(Option<Vec<u8>>, Announcement<'_>, usize), Failure> {
+        let announcement = self.listener.announce();
+        let life = TOMBSTONE.as_millis().to_string();
+        let arguments = [life.as_bytes(), &self.channel(), &announcement.operation];
+        let answer = self.run(&self.scripts.delete, connection.clone(), key, &arguments).await?;
+        let (value, told) = redis::from_redis_value(answer).map_err(RedisError::from)?;
+        Ok((value, announcement, told))
+    }
+
+    fn remember(&self, key: Key) {
+        let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        while deleted.len() >= REPEATED_AT_MOST || deleted.front().is_some_and(|(then, _)| *then + REPEATED < now) {
+            deleted.pop_front();
+        }
+        deleted.push_back((now, key));
+    }
+
+    /// SECURITY: the server may have lost them: a master that replaced another, or one that came back from its last
+    /// fsync. Before anything is read from it.
+    async fn repeat_deletes(&self, connection: &mut Connection) {
+        let keys: Vec<Key> = {
+            let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+            deleted.iter().filter(|(then, _)| then.elapsed() < REPEATED).map(|(_, key)| *key).collect()
+        };
+        let repeated = timeout(link::CONNECT, async {
+            for key in &keys {
+                self.bury(connection, *key).await?;
+            }
+            Ok::<_, Failure>(())
+        });
+        if !matches!(repeated.await, Ok(Ok(()))) {
+            warn!(sessions = keys.len(), "deletes of the last minute could not be repeated on the new connection");
+        }
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        let operation = async |mut connection| {
+            redis::cmd("PING").query_async::<Value>(&mut connection).await?;
+            Ok(())
+        };
+        self.attempt("ping", true, operation).await
+    }
+
+    async fn run(
+        &self,
+        script: &Program,
+        mut connection: Connection,
+        key: Key,
+        arguments: &[&[u8]],
+    ) -> Result<Value, Failure> {
+        let shard = Names::shard(&key);
+        let (entry, deadlines, users) = (self.names.entry(&key), self.names.deadlines(shard), self.names.users(shard));
+        let arguments = [&[key.0.as_slice(), users.as_slice()], arguments].concat();
+        Ok(script.run(&mut connection, [&entry, &deadlines], &arguments).await?)
+    }
+
+    fn encoded(&self, what: &str, entry: &Entry, version: u64) -> Result<Vec<u8>, Error> {
+        codec::encode(entry, version, rand::random()).map_err(|malformed| self.unreachable(what, &malformed))
+    }
+
+    /// By our clock, from now: Redis's may be wrong.
+    fn ttl(&self, deadline: Timestamp) -> Vec<u8> {
+        let left = deadline.since(self.clock.now()).min(LONGEST) + MARGIN;
+        left.as_millis().to_string().into_bytes()
+    }
+
+    /// Empty where nobody can count the listeners.
+    fn channel(&self) -> Vec<u8> {
+        if self.address.is_cluster() { Vec::new() } else { self.names.changes() }
+    }
+
+    async fn heard(&self, announcement: Announcement<'_>, told: usize) {
+        announcement.heard_by(told, self.timeout).await;
+    }
+}
+
+fn placed(mut entry: Entry, key: Key) -> Arc<Entry> {
+    entry.place(key.words());
+    Arc::new(entry)
+}
+
+impl Failure {
+    /// The server did not do it, and somebody will later, perhaps another server.
+    fn is_refusal(&self) -> bool {
+        use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+        let Self::Redis(error) = self else { return false };
+        matches!(error.kind(), ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain))
+    }
+
+    fn is_read_only(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly))
+    }
+
+    /// Perhaps it was done: nobody knows.
+    fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.is_io_error() || error.is_unrecoverable_error())
+    }
+}
+
+impl Store for RedisStore {
+    fn create(&self, key: Key, entry: Entry) -> Reply<'_, bool> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.create(key, entry).await })
+    }
+
+    fn load(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.load(key).await })
+    }
+
+    fn update(&self, key: Key, seen: u64, entry: Entry) -> Reply<'_, Updated> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.update(key, seen, entry).await })
+    }
+
+    fn touch(&self, key: Key, last_seen: Timestamp, deadline: Timestamp) -> Reply<'_, ()> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.touch(key, last_seen, deadline).await })
+    }
+
+    fn delete(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.delete(key).await })
+    }
+
+    fn list_by_user<'a>(&'a self, user: &'a str) -> Reply<'a, Vec<(Key, Arc<Entry>)>> {
+        let (shared, user) = (self.shared.clone(), user.to_owned());
+        self.later(async move { shared.of_user(&user).await })
+    }
+
+    fn page<'a>(&'a self, from: Option<&'a Cursor>, limit: usize) -> Reply<'a, Page> {
+        let (shared, from) = (self.shared.clone(), from.cloned());
+        self.later(async move { shared.page(from.as_ref(), limit).await })
+    }
+
+    fn count(&self) -> Reply<'_, usize> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.count().await })
+    }
+
+    fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.sweep(now, limit).await })
+    }
+
+    fn attach(&self, copies: Arc<dyn Copies>) {
+        self.shared.listener.attach(copies);
+    }
+
+    fn ping(&self) -> Reply<'_, ()> {
+        let shared = self.shared.clone();
+        self.later(async move { shared.ping().await })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("address", &format_args!("{}", self.shared.address)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
