@@ -3,15 +3,15 @@
 //!
 //! - `redis/address.rs` has the forms of the URL, `redis/names.rs` what is kept under which name, `redis/codec.rs` how
 //!   an entry looks, `redis/*.lua` each write as one step, `redis/listener.rs` how gateways hear of each other.
-//! - Redis 7 or Valkey, RESP3. With ACLs a user needs `~PREFIX*` and `&PREFIX*`, `+@all -@admin -@dangerous` and
-//!   `+client|tracking`.
+//! - Redis 7 or Valkey. With ACLs the user needs `~PREFIX*`, `&PREFIX*`, the commands of the scripts and `PUBLISH`,
+//!   `SUBSCRIBE`, `PING`, `INFO`, `ZSCAN`, `ZCOUNT`, `EVALSHA`, `EVAL` and `CLIENT TRACKING`.
 //! - Every key has a time to live, a day longer than the entry may: Redis's clock only clears away what nobody swept,
 //!   ours decides. So `maxmemory-policy` must be `noeviction`: any other signs people out when memory is short.
-//! - What Redis acknowledges it may still lose: half of the last second with `appendfsync everysec`, the last moment
-//!   before a failover. Sessions then end early or lose a change. A *delete* is repeated after every reconnection, so
+//! - What Redis acknowledges it may still lose: the last second with `appendfsync everysec`, the last moment before a
+//!   failover. Sessions then end early or lose a change. A *delete* is repeated after every reconnection, so
 //!   that a logout stands.
-//! - A key lives as long as its tombstone after a delete: an update cannot insert, but a `create` that was held up on
-//!   a connection that broke could come after the delete.
+//! - A delete leaves a tombstone for some minutes: an update cannot insert, but a `create` that was held up on a
+//!   connection that broke could still come after the delete.
 
 mod address;
 mod breaker;
@@ -305,19 +305,19 @@ impl Shared {
 
     /// SECURITY: the server may have lost them: a master that replaced another, or one that came back from its last
     /// fsync. Before anything is read from it.
-    async fn repeat_deletes(&self, connection: &mut Connection) {
+    async fn repeat_deletes(self: &Arc<Self>, connection: &Connection) {
         let keys: Vec<Key> = {
             let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
             deleted.iter().filter(|(then, _)| then.elapsed() < REPEATED).map(|(_, key)| *key).collect()
         };
-        let repeated = timeout(link::CONNECT, async {
-            for key in &keys {
-                self.bury(connection, *key).await?;
-            }
-            Ok::<_, Failure>(())
-        });
-        if !matches!(repeated.await, Ok(Ok(()))) {
-            warn!(sessions = keys.len(), "deletes of the last minute could not be repeated on the new connection");
+        let count = keys.len();
+        let repeat = |key| {
+            let (shared, mut connection) = (self.clone(), connection.clone());
+            async move { shared.bury(&mut connection, key).await.map(drop) }
+        };
+        let repeated = timeout(link::CONNECT, walks::at_once(keys.into_iter().map(repeat)));
+        if !matches!(repeated.await, Ok(Ok(_))) {
+            warn!(sessions = count, "deletes of the last minute could not be repeated on the new connection");
         }
     }
 

@@ -1,15 +1,15 @@
-//! The one connection to Redis: made in the background, watched, and made again for ever. Started by the store when
-//! it is made; operations take what is there.
+//! The connections to Redis: made in the background, watched, and made again for ever. Started by the store when it
+//! is made; operations take what is there.
 //!
-//! One connection carries everything: commands of all requests at once, announcements and invalidations. So what
-//! others did is heard in the order in which Redis did it, and a connection that is lost is lost for both.
+//! One carries the commands of all requests at once, another one, the ear, what is heard of other gateways: a long
+//! answer does not hold it up, and Redis cuts subscribers that let 32 MiB wait. They are made and given up together.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, SendError};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, PushInfo, RedisError, RedisFuture, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError, RedisFuture, Value};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -67,9 +67,11 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// A connection just made.
+/// Connections just made.
 struct Made {
     connection: Connection,
+    /// To one server only.
+    ear: Option<MultiplexedConnection>,
     /// Where it leads, to see when the sentinels say otherwise.
     place: Option<ConnectionAddr>,
     /// Told when it breaks.
@@ -101,28 +103,11 @@ pub(super) async fn keep(shared: Arc<Shared>) {
 async fn make(shared: &Arc<Shared>) -> Result<Made, RedisError> {
     let (tell, told) = mpsc::unbounded_channel();
     let lost = Arc::new(Notify::new());
-    let on_push = {
-        let (shared, lost) = (Arc::downgrade(shared), lost.clone());
-        move |push: PushInfo| -> Result<(), SendError> {
-            if push.kind == redis::PushKind::Disconnection {
-                lost.notify_one();
-            } else if let Some(shared) = shared.upgrade() {
-                shared.listener.hear(&push, &tell);
-            }
-            Ok(())
-        }
-    };
-    // No time-out of its own: each operation has its deadline.
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(1024)
-        .set_push_sender(on_push);
     let (client, place) = match &shared.address {
         Address::Cluster { client, .. } => {
-            let connection = client.get_async_connection();
-            let connection = Connection::Many(timeout(CONNECT * 2, connection).await.map_err(std::io::Error::from)??);
-            return Ok(Made { connection, place: None, lost, told });
+            let connection = timeout(CONNECT * 2, client.get_async_connection());
+            let connection = Connection::Many(connection.await.map_err(std::io::Error::from)??);
+            return Ok(Made { connection, ear: None, place: None, lost, told });
         }
         Address::Single { client, .. } => (client.clone(), None),
         Address::Sentinel { .. } => {
@@ -131,10 +116,34 @@ async fn make(shared: &Arc<Shared>) -> Result<Made, RedisError> {
             (client, Some(place))
         }
     };
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    let subscribed = connection.subscribe(shared.listener.own_channel());
-    timeout(CONNECT, subscribed).await.map_err(std::io::Error::from)??;
-    Ok(Made { connection: Connection::One(connection), place, lost, told })
+    let commands = configured(lost.clone(), |_| {});
+    let connection = client.get_multiplexed_async_connection_with_config(&commands).await?;
+    let listener = Arc::downgrade(shared);
+    let pushes = configured(lost.clone(), move |push| {
+        if let Some(shared) = listener.upgrade() {
+            shared.listener.hear(push, &tell);
+        }
+    });
+    let mut ear = client.get_multiplexed_async_connection_with_config(&pushes).await?;
+    let subscribed = timeout(CONNECT, ear.subscribe(shared.listener.own_channel()));
+    subscribed.await.map_err(std::io::Error::from)??;
+    Ok(Made { connection: Connection::One(connection), ear: Some(ear), place, lost, told })
+}
+
+/// No time-out of its own for answers: each operation has its deadline.
+fn configured(lost: Arc<Notify>, hear: impl Fn(&PushInfo) + Send + Sync + 'static) -> AsyncConnectionConfig {
+    let on_push = move |push: PushInfo| -> Result<(), SendError> {
+        match push.kind {
+            PushKind::Disconnection => lost.notify_one(),
+            _ => hear(&push),
+        }
+        Ok(())
+    };
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(1024)
+        .set_push_sender(on_push)
 }
 
 async fn master(shared: &Shared) -> Result<redis::Client, RedisError> {
@@ -142,41 +151,37 @@ async fn master(shared: &Shared) -> Result<redis::Client, RedisError> {
     timeout(CONNECT * 2, sentinels.async_get_client()).await.map_err(std::io::Error::from)?
 }
 
-/// Until the connection is lost, or leads to a server that is no longer the master.
+/// Until a connection is lost, or leads to a server that is no longer the master.
 async fn serve(shared: &Arc<Shared>, made: Made) {
-    let Made { mut connection, place, lost, told } = made;
+    let Made { mut connection, ear, place, lost, told } = made;
     info!(redis = %shared.address, "connected to Redis");
-    shared.repeat_deletes(&mut connection).await;
+    shared.repeat_deletes(&connection).await;
     shared.link.send_replace(Some(connection.clone()));
     shared.breaker.answered();
-    let confirming = tokio::spawn(confirm(shared.clone(), connection.clone(), told));
+    let confirming = ear.clone().map(|ear| tokio::spawn(confirm(shared.clone(), ear, told)));
     let reason = tokio::select! {
         () = lost.notified() => "the connection was closed",
         () = shared.renew.notified() => "the server is not the master",
+        () = watch_ear(shared, ear) => "it does not answer",
         reason = watch(shared, &mut connection, place) => reason,
     };
     shared.listener.distrust();
     shared.link.send_replace(None);
-    confirming.abort();
+    if let Some(confirming) = confirming {
+        confirming.abort();
+    }
     warn!(redis = %shared.address, reason, "connection to Redis lost");
 }
 
-async fn watch(shared: &Arc<Shared>, connection: &mut Connection, place: Option<ConnectionAddr>) -> &'static str {
+async fn watch(shared: &Shared, connection: &mut Connection, place: Option<ConnectionAddr>) -> &'static str {
+    warn_of_eviction(connection).await;
     let mut heard = Instant::now();
-    let mut listening = false;
     loop {
-        if let (Connection::One(connection), false) = (&mut *connection, listening) {
-            listening = shared.listener.listen(connection).await;
-        }
-        tokio::select! {
-            () = shared.listener.attached() => continue,
-            () = sleep(TICK) => {}
-        }
-        let ping = redis::cmd("PING");
-        match timeout(PONG, ping.query_async::<Value>(connection)).await {
-            Ok(Ok(_)) => heard = Instant::now(),
-            _ if shared.address.is_cluster() && heard.elapsed() < LOST_CLUSTER => {}
-            _ => return "it does not answer",
+        sleep(TICK).await;
+        if answers(connection).await {
+            heard = Instant::now();
+        } else if !shared.address.is_cluster() || heard.elapsed() > LOST_CLUSTER {
+            return "it does not answer";
         }
         if let Some(place) = &place
             && let Ok(client) = master(shared).await
@@ -187,15 +192,50 @@ async fn watch(shared: &Arc<Shared>, connection: &mut Connection, place: Option<
     }
 }
 
+/// Listens as soon as there is somebody to listen for.
+async fn watch_ear(shared: &Shared, ear: Option<MultiplexedConnection>) {
+    let Some(mut ear) = ear else { return std::future::pending().await };
+    let mut listening = false;
+    loop {
+        if !listening {
+            listening = shared.listener.listen(&mut ear).await;
+        }
+        tokio::select! {
+            () = shared.listener.attached() => continue,
+            () = sleep(TICK) => {}
+        }
+        if !answers(&mut ear).await {
+            return;
+        }
+    }
+}
+
+async fn answers(connection: &mut impl ConnectionLike) -> bool {
+    let ping = redis::cmd("PING");
+    matches!(timeout(PONG, ping.query_async::<Value>(connection)).await, Ok(Ok(_)))
+}
+
+/// A server that may throw sessions away to make room signs people out.
+async fn warn_of_eviction(connection: &mut Connection) {
+    let Connection::One(connection) = connection else { return };
+    let asked = redis::cmd("INFO").arg("memory").query_async::<String>(connection).await;
+    let Ok(info) = asked else { return };
+    let value = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default();
+    let (limit, policy) = (value("maxmemory"), value("maxmemory_policy"));
+    if limit != "0" && !["", "noeviction"].contains(&policy) {
+        warn!(policy, "Redis evicts sessions when memory is short: set maxmemory-policy noeviction");
+    }
+}
+
 /// Tells those who announced a write that the copies are forgotten; what has gathered meanwhile in one go.
-async fn confirm(shared: Arc<Shared>, mut connection: Connection, mut told: mpsc::UnboundedReceiver<Told>) {
+async fn confirm(shared: Arc<Shared>, mut ear: MultiplexedConnection, mut told: mpsc::UnboundedReceiver<Told>) {
     let mut waiting = Vec::new();
     while told.recv_many(&mut waiting, 256).await > 0 {
         let mut confirmations = Pipeline::new();
         for Told { node, operation } in waiting.drain(..) {
             confirmations.cmd("PUBLISH").arg(shared.listener.channel_of(&node)).arg(&operation).ignore();
         }
-        if let Err(error) = confirmations.query_async::<()>(&mut connection).await {
+        if let Err(error) = confirmations.query_async::<()>(&mut ear).await {
             warn!(%error, "a change by another gateway could not be confirmed");
         }
     }

@@ -4,14 +4,14 @@
 //! Two ways lead here. Every `update` and `delete` is announced by its script on one channel; each gateway forgets its
 //! copy and confirms on the channel of the gateway that wrote, which answers only when as many have confirmed as were
 //! told. And `CLIENT TRACKING` in broadcast mode reports any change of an entry: touches, expiry, eviction,
-//! `redis-cli`. It reports our own writes too: Redis takes a script for somebody else, so a copy does not outlive a
-//! write of its own gateway either, and is read again.
+//! `redis-cli`. It reports this gateway's own writes too, as they come over another connection, and cannot tell them
+//! from others': a copy does not outlive a write of its own gateway either, and is read again.
 //!
 //! In a Cluster `PUBLISH` counts the listeners of one node alone, so nobody knows how many to wait for, and tracking
 //! needs a connection to every node, new ones too. There copies are never trusted: every read goes to Redis.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub(super) struct Listener {
     next: AtomicU64,
     waiting: Mutex<HashMap<[u8; 16], watch::Sender<usize>>>,
     deaf_until: Mutex<Option<Instant>>,
+    /// That Redis does not tell of changes is told once.
+    has_complained: AtomicBool,
 }
 
 /// A write about to be made, and who has confirmed it.
@@ -66,6 +68,7 @@ impl Listener {
             next: AtomicU64::new(0),
             waiting: Mutex::default(),
             deaf_until: Mutex::default(),
+            has_complained: AtomicBool::new(false),
         }
     }
 
@@ -98,10 +101,13 @@ impl Listener {
             Ok(()) => {
                 // Everything read before was read without being told of changes: dropped on this side, too.
                 copies.trust(true);
+                self.has_complained.store(false, Ordering::Relaxed);
                 true
             }
             Err(error) => {
-                warn!(%error, "Redis does not tell of changes: every read goes to Redis");
+                if !self.has_complained.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "Redis does not tell of changes: every read goes to Redis");
+                }
                 false
             }
         }

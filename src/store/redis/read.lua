@@ -1,8 +1,8 @@
--- ARGV: -, users, what the names of the shard's entries begin with, user or '', then keys when there is no user.
+-- ARGV: -, users, what the names of the shard's entries begin with, '+' and a user or '', then keys when there is no user.
 -- Answers keys and values; what an index names and is no more, is struck from it.
 local found, wanted, of_user = {}, {}, nil
 if ARGV[4] ~= '' then
-  of_user = users .. ARGV[4]
+  of_user = users .. string.sub(ARGV[4], 2)
   wanted = redis.call('SMEMBERS', of_user)
 else
   for n = 5, #ARGV do wanted[#wanted + 1] = ARGV[n] end

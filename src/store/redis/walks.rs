@@ -22,12 +22,9 @@ struct Place {
 
 impl Shared {
     pub(super) async fn of_user(self: &Arc<Self>, user: &str) -> Result<Vec<(Key, Arc<Entry>)>, Error> {
-        if user.is_empty() {
-            return Ok(Vec::new());
-        }
         let operation = async |connection: Connection| {
             let of_shard = |shard| {
-                let arguments = vec![self.names.entries_of(shard), user.as_bytes().to_vec()];
+                let arguments = vec![self.names.entries_of(shard), format!("+{user}").into_bytes()];
                 self.clone().run_in(|shared| &shared.scripts.read, connection.clone(), shard, arguments)
             };
             let found = at_once((0..SHARDS).map(of_shard)).await?;
@@ -166,7 +163,7 @@ async fn scan(
 }
 
 /// All on their way before the first answer is awaited.
-async fn at_once<T: Send + 'static, F>(all: impl IntoIterator<Item = F>) -> Result<Vec<T>, Failure>
+pub(super) async fn at_once<T: Send + 'static, F>(all: impl IntoIterator<Item = F>) -> Result<Vec<T>, Failure>
 where
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
