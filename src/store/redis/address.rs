@@ -53,7 +53,7 @@ pub(super) enum Address {
     /// Asked for the master at every connection. Its methods need `&mut`: made anew each time.
     Sentinel { parts: Parts, master: String, ca: Option<Vec<u8>> },
     /// Many servers.
-    Cluster { client: ClusterClient, text: String },
+    Cluster { client: Box<ClusterClient>, text: String },
 }
 
 /// A URL with several hosts, taken apart.
@@ -129,7 +129,8 @@ impl Address {
         if let Some(ca) = ca.filter(|_| parts.tls) {
             builder = builder.certs(certificates(ca));
         }
-        Ok(Self::Cluster { client: builder.build().map_err(BadUrl::Ca)?, text: parts.to_string() })
+        let client = Box::new(builder.build().map_err(BadUrl::Ca)?);
+        Ok(Self::Cluster { client, text: parts.to_string() })
     }
 
     /// Somebody who knows how to ask the sentinels for the master.
