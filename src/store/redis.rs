@@ -10,6 +10,7 @@
 //! - What Redis acknowledges it may still lose: the last second with `appendfsync everysec`, the last moment before a
 //!   failover. Sessions then end early or lose a change. A *delete* is repeated after every reconnection, so
 //!   that a logout stands.
+//! - Each write knows itself when it is sent again after a connection broke, so it is done once and answers the same.
 //! - A delete leaves a tombstone for some minutes: an update cannot insert, but a `create` that was held up on a
 //!   connection that broke could still come after the delete.
 
@@ -56,6 +57,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long a deleted key cannot be created again.
 const TOMBSTONE: Duration = Duration::from_secs(600);
 
+/// How long the sealed value of a deleted key can be asked for by the delete itself, when its answer was lost.
+const DELETED: Duration = Duration::from_secs(5);
+
 /// Deletes of so long, and so many, are repeated after a reconnection.
 const REPEATED: Duration = Duration::from_secs(60);
 const REPEATED_AT_MOST: usize = 4096;
@@ -84,7 +88,7 @@ impl Options {
     }
 }
 
-/// Keeps sessions in Redis. What is shared with its tasks is [`Shared`].
+/// Keeps sessions in Redis: a handle; what its tasks share lives as long as they do.
 pub struct RedisStore {
     shared: Arc<Shared>,
     runtime: Handle,
@@ -104,6 +108,8 @@ struct Shared {
     link: watch::Sender<Option<Connection>>,
     /// The server we are connected to refuses writes: somebody else is the master now.
     renew: Notify,
+    /// Why there is no connection.
+    trouble: Mutex<Option<String>>,
     deleted: Mutex<VecDeque<(Instant, Key)>>,
 }
 
@@ -138,6 +144,7 @@ impl RedisStore {
             breaker: Breaker::new(Instant::now()),
             link: watch::Sender::new(None),
             renew: Notify::new(),
+            trouble: Mutex::default(),
             deleted: Mutex::default(),
         });
         let keeper = runtime.spawn(link::keep(shared.clone()));
@@ -183,11 +190,13 @@ impl Shared {
             Ok(Err(failure)) => failure,
             Err(_) => {
                 self.breaker.failed(Instant::now());
-                return Err(self.unreachable(what, &"no answer in time"));
+                return Err(self.unreachable(what, &self.trouble()));
             }
         };
         if failure.is_of_the_connection() {
             self.breaker.failed(Instant::now());
+        } else {
+            self.breaker.answered();
         }
         Err(self.unreachable(what, &failure))
     }
@@ -214,6 +223,20 @@ impl Shared {
             }
             sleep(AGAIN).await;
         }
+    }
+
+    /// Whether that is new.
+    fn troubled_by(&self, error: Option<String>) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *trouble != error;
+        *trouble = error;
+        is_new
+    }
+
+    /// Why nothing came in time.
+    fn trouble(&self) -> String {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map_or_else(|| "no answer in time".to_owned(), |error| format!("not connected: {error}"))
     }
 
     fn unreachable(&self, what: &str, why: &dyn fmt::Display) -> Error {
@@ -251,7 +274,7 @@ impl Shared {
             Ok((outcome, announcement, told))
         };
         let (outcome, announcement, told) = self.attempt("update", true, operation).await?;
-        self.heard(announcement, told).await;
+        announcement.heard_by(told, self.timeout).await;
         Ok(match outcome {
             0 => Updated::Absent,
             1 => Updated::Conflict,
@@ -268,11 +291,11 @@ impl Shared {
         .await
     }
 
-    /// Not repeated when the connection breaks: the second time there would be nothing to return.
     async fn delete(&self, key: Key) -> Result<Option<Arc<Entry>>, Error> {
-        let operation = async |mut connection| self.bury(&mut connection, key).await;
-        let (value, announcement, told) = self.attempt("delete", false, operation).await?;
-        self.heard(announcement, told).await;
+        let writer = rand::random();
+        let operation = async |mut connection| self.bury(&mut connection, key, writer).await;
+        let (value, announcement, told) = self.attempt("delete", true, operation).await?;
+        announcement.heard_by(told, self.timeout).await;
         let Some(value) = value else { return Ok(None) };
         self.remember(key);
         match codec::decode(&value) {
@@ -285,10 +308,12 @@ impl Shared {
         &self,
         connection: &mut Connection,
         key: Key,
+        writer: [u8; 8],
     ) -> Result<(Option<Vec<u8>>, Announcement<'_>, usize), Failure> {
         let announcement = self.listener.announce();
-        let life = TOMBSTONE.as_millis().to_string();
-        let arguments = [life.as_bytes(), &self.channel(), &announcement.operation];
+        let (life, moment) = (TOMBSTONE.as_millis().to_string(), DELETED.as_millis().to_string());
+        let channel = self.channel();
+        let arguments = [&writer, life.as_bytes(), moment.as_bytes(), &channel, &announcement.operation];
         let answer = self.run(&self.scripts.delete, connection.clone(), key, &arguments).await?;
         let (value, told) = redis::from_redis_value(answer).map_err(RedisError::from)?;
         Ok((value, announcement, told))
@@ -313,7 +338,7 @@ impl Shared {
         let count = keys.len();
         let repeat = |key| {
             let (shared, mut connection) = (self.clone(), connection.clone());
-            async move { shared.bury(&mut connection, key).await.map(drop) }
+            async move { shared.bury(&mut connection, key, rand::random()).await.map(drop) }
         };
         let repeated = timeout(link::CONNECT, walks::at_once(keys.into_iter().map(repeat)));
         if !matches!(repeated.await, Ok(Ok(_))) {
@@ -337,9 +362,10 @@ impl Shared {
         arguments: &[&[u8]],
     ) -> Result<Value, Failure> {
         let shard = Names::shard(&key);
-        let (entry, deadlines, users) = (self.names.entry(&key), self.names.deadlines(shard), self.names.users(shard));
+        let names = [self.names.entry(&key), self.names.deadlines(shard), self.names.deleted(&key)];
+        let users = self.names.users(shard);
         let arguments = [&[key.0.as_slice(), users.as_slice()], arguments].concat();
-        Ok(script.run(&mut connection, [&entry, &deadlines], &arguments).await?)
+        Ok(script.run(&mut connection, &names, &arguments).await?)
     }
 
     fn encoded(&self, what: &str, entry: &Entry, version: u64) -> Result<Vec<u8>, Error> {
@@ -355,10 +381,6 @@ impl Shared {
     /// Empty where nobody can count the listeners.
     fn channel(&self) -> Vec<u8> {
         if self.address.is_cluster() { Vec::new() } else { self.names.changes() }
-    }
-
-    async fn heard(&self, announcement: Announcement<'_>, told: usize) {
-        announcement.heard_by(told, self.timeout).await;
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | from | bytes | |
 //! |---|---|---|
-//! | 0 | 1 | format, `1`; a tombstone is the one byte `x` |
+//! | 0 | 1 | format, `1`; a tombstone is `x` and 8 bytes drawn for the delete |
 //! | 1 | 10 | version, decimal |
 //! | 11 | 8 | drawn anew for each write, so that one that is sent again knows itself |
 //! | 19 | 15 | last seen, decimal milliseconds |
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_tombstone_is_no_entry_and_a_newer_format_is_no_absence() {
-        assert!(decode(b"x").unwrap().is_none());
+        assert!(decode(b"xsomebody").unwrap().is_none());
         assert_eq!(decode(b"2whatever").unwrap_err(), Malformed::Format(b'2'));
         assert_eq!(decode(b"").unwrap_err(), Malformed::Damaged);
     }

@@ -87,10 +87,12 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         match make(&shared).await {
             Ok(made) => {
                 failures = 0;
+                shared.troubled_by(None);
                 serve(&shared, made).await;
             }
             Err(error) => {
-                if failures == 0 {
+                // Once for each reason: first nobody listens, then perhaps the password is wrong.
+                if shared.troubled_by(Some(error.to_string())) {
                     warn!(redis = %shared.address, %error, "Redis cannot be reached: trying on");
                 }
                 sleep(PAUSES[failures.min(PAUSES.len() - 1)]).await;

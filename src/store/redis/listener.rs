@@ -7,6 +7,9 @@
 //! `redis-cli`. It reports this gateway's own writes too, as they come over another connection, and cannot tell them
 //! from others': a copy does not outlive a write of its own gateway either, and is read again.
 //!
+//! A gateway that Redis has lost, so that it is no listener any more, notices when its connection closes, or after two
+//! seconds of silence; so long it may use its copies though others were told that all have heard.
+//!
 //! In a Cluster `PUBLISH` counts the listeners of one node alone, so nobody knows how many to wait for, and tracking
 //! needs a connection to every node, new ones too. There copies are never trusted: every read goes to Redis.
 
@@ -46,6 +49,8 @@ pub(super) struct Listener {
     next: AtomicU64,
     waiting: Mutex<HashMap<[u8; 16], watch::Sender<usize>>>,
     deaf_until: Mutex<Option<Instant>>,
+    /// How often this gateway has lost its ear: what was confirmed meanwhile it did not hear.
+    losses: AtomicU64,
     /// That Redis does not tell of changes is told once.
     has_complained: AtomicBool,
 }
@@ -56,6 +61,7 @@ pub(super) struct Announcement<'a> {
     /// The gateway, and a number of its own.
     pub(super) operation: [u8; 16],
     confirmed: watch::Receiver<usize>,
+    losses: u64,
 }
 
 impl Listener {
@@ -68,6 +74,7 @@ impl Listener {
             next: AtomicU64::new(0),
             waiting: Mutex::default(),
             deaf_until: Mutex::default(),
+            losses: AtomicU64::new(0),
             has_complained: AtomicBool::new(false),
         }
     }
@@ -121,6 +128,7 @@ impl Listener {
     }
 
     pub(super) fn distrust(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
         if let Some(copies) = self.copies.get() {
             copies.trust(false);
         }
@@ -185,7 +193,7 @@ impl Listener {
         operation[8..].copy_from_slice(&self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let (count, confirmed) = watch::channel(0);
         self.waiting().insert(operation, count);
-        Announcement { listener: self, operation, confirmed }
+        Announcement { listener: self, operation, confirmed, losses: self.losses.load(Ordering::Relaxed) }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<[u8; 16], watch::Sender<usize>>> {
@@ -205,7 +213,9 @@ impl Announcement<'_> {
         }
         let somebody_is_deaf = self.listener.deaf_until().is_some_and(|until| Instant::now() < until);
         let patience = if somebody_is_deaf { patience / IMPATIENCE } else { patience };
-        if timeout(patience, self.confirmed.wait_for(|count| *count >= told)).await.is_err() && !somebody_is_deaf {
+        let is_missed = timeout(patience, self.confirmed.wait_for(|count| *count >= told)).await.is_err();
+        let heard_everything = self.losses == self.listener.losses.load(Ordering::Relaxed);
+        if is_missed && heard_everything && !somebody_is_deaf {
             *self.listener.deaf_until() = Some(Instant::now() + DEAF_FOR);
             let confirmed = *self.confirmed.borrow();
             warn!(told, confirmed, "a gateway has not confirmed a change in time: it may use its copy a little longer");

@@ -8,6 +8,7 @@
 //! | `PREFIXs:{NN}KEY` | string | the entry, or its tombstone; the key as 32 bytes |
 //! | `PREFIXd:{NN}` | sorted set | keys by deadline |
 //! | `PREFIXu:{NN}USER` | set | keys of the user's sessions |
+//! | `PREFIXg:{NN}KEY` | string | what was deleted a moment ago |
 //! | `PREFIXchanges` | channel | who writes what |
 //! | `PREFIXdone:NODE` | channel | confirmations for a gateway |
 
@@ -41,6 +42,10 @@ impl Names {
 
     pub(super) fn entries_of(&self, shard: u8) -> Vec<u8> {
         format!("{}s:{{{shard:02}}}", self.prefix).into_bytes()
+    }
+
+    pub(super) fn deleted(&self, key: &Key) -> Vec<u8> {
+        [format!("{}g:{{{:02}}}", self.prefix, Self::shard(key)).as_bytes(), &key.0].concat()
     }
 
     pub(super) fn deadlines(&self, shard: u8) -> Vec<u8> {

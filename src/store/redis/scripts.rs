@@ -51,7 +51,7 @@ impl Program {
     pub(super) async fn run(
         &self,
         connection: &mut Connection,
-        keys: [&[u8]; 2],
+        keys: &[Vec<u8>],
         arguments: &[&[u8]],
     ) -> Result<Value, RedisError> {
         let by_digest = self.command("EVALSHA", &self.digest, keys, arguments).query_async(connection).await;
@@ -63,9 +63,9 @@ impl Program {
         }
     }
 
-    fn command(&self, how: &str, what: &str, keys: [&[u8]; 2], arguments: &[&[u8]]) -> Cmd {
+    fn command(&self, how: &str, what: &str, keys: &[Vec<u8>], arguments: &[&[u8]]) -> Cmd {
         let mut command = redis::cmd(how);
-        command.arg(what).arg(keys.len()).arg(&keys).arg(arguments);
+        command.arg(what).arg(keys.len()).arg(keys).arg(arguments);
         command
     }
 }

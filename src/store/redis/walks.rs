@@ -131,7 +131,7 @@ impl Shared {
         let (deadlines, users) = (self.names.deadlines(shard), self.names.users(shard));
         let mut all = vec![b"".as_slice(), &users];
         all.extend(arguments.iter().map(Vec::as_slice));
-        let answer = script(&self).run(&mut connection, [&deadlines, &deadlines], &all).await?;
+        let answer = script(&self).run(&mut connection, &[deadlines.clone(), deadlines], &all).await?;
         Ok(redis::from_redis_value(answer).map_err(RedisError::from)?)
     }
 }

@@ -73,9 +73,12 @@ async fn redis_holds_an_entry_and_its_indexes_and_nothing_else() {
     let writer = value[11..19].try_into().unwrap();
     assert_eq!(codec::encode(&again, 1, writer).unwrap(), value);
     store.delete(key(1)).await.unwrap();
+    let moment: u64 = by_hand(&options.url, redis::cmd("PTTL").arg(store_names.deleted(&key(1)))).await;
+    assert!(moment <= DELETED.as_millis() as u64, "{moment}");
+    let _: u64 = by_hand(&options.url, redis::cmd("DEL").arg(store_names.deleted(&key(1)))).await;
     assert_eq!(names_under(&options).await, [store_names.entry(&key(1))]);
     let tombstone: Vec<u8> = by_hand(&options.url, redis::cmd("GET").arg(store_names.entry(&key(1)))).await;
-    assert_eq!(tombstone, b"x");
+    assert_eq!((tombstone[0], tombstone.len()), (b'x', 9));
 }
 
 #[tokio::test]
@@ -111,6 +114,11 @@ async fn a_write_that_is_sent_twice_is_done_once() {
     let updated = twice(&scripts.update, &value, &[&codec::version(1), b"", b"operation"]).await;
     assert_eq!(updated, (done(), done()));
     assert_eq!(store.load(key(1)).await.unwrap().unwrap().version(), 2);
+    let mut connection = connection;
+    for (writer, finds_it) in [(7, true), (7, true), (8, false)] {
+        let (value, _, _) = store.shared.bury(&mut connection, key(1), [writer; 8]).await.unwrap();
+        assert_eq!(value.is_some(), finds_it);
+    }
 }
 
 #[tokio::test]

@@ -23,16 +23,20 @@ async fn a_frozen_server_costs_the_deadline_and_then_nothing() {
     gateway.store.create(key(1), lasting(Some("ann"), b"first")).await.unwrap();
     gateway.load(key(1)).await.unwrap();
     server.freeze();
+    // As long as one likes: CLOAKROOM_TEST_FREEZE=30.
+    let seconds = std::env::var("CLOAKROOM_TEST_FREEZE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
+    let frozen = Duration::from_secs(seconds);
     let mut slow = 0;
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(5) {
+    while began.elapsed() < frozen {
         let asked = Instant::now();
         assert!(matches!(gateway.store.load(key(1)).await, Err(Error::Unreachable(_))));
         assert!(asked.elapsed() < DEADLINE * 2, "{:?}", asked.elapsed());
-        slow += usize::from(asked.elapsed() > DEADLINE / 2);
+        slow += u64::from(asked.elapsed() > DEADLINE / 2);
         sleep(Duration::from_millis(5)).await;
     }
-    assert!((1..25).contains(&slow), "{slow} requests waited");
+    // One that probes in each deadline, more or less.
+    assert!((1..seconds * 5).contains(&slow), "{slow} requests waited");
     assert!(!*gateway.cache.trusted.lock().unwrap(), "copies are used though nobody tells of changes");
     server.thaw();
     let back = back_after(&gateway.store).await;
@@ -68,16 +72,19 @@ async fn a_killed_server_comes_back_with_every_acknowledged_write() {
 #[ignore = "needs a Redis server: tests/run starts one"]
 async fn cut_connections_cost_no_request_and_no_write() {
     let server = Server::start("").await;
-    let gateway = Arc::new(Gateway::start(&with_own_prefix(&server.url())).await);
+    let options = Options { timeout: Duration::from_secs(2), ..with_own_prefix(&server.url()) };
+    let gateway = Arc::new(Gateway::start(&options).await);
     gateway.store.create(key(1), lasting(None, b"0")).await.unwrap();
     let counting = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
-            for n in 0..2000u64 {
+            for n in 0..300u64 {
                 let read = gateway.load(key(1)).await.unwrap().unwrap();
                 assert_eq!((read.version(), read.bytes().to_vec()), (n + 1, n.to_string().into_bytes()));
                 let written = lasting(None, (n + 1).to_string().as_bytes());
                 assert_eq!(gateway.update(key(1), n + 1, written).await.unwrap(), Updated::Done);
+                assert!(gateway.store.create(key(n + 2), lasting(Some("ann"), b"first")).await.unwrap());
+                assert!(gateway.delete(key(n + 2)).await.unwrap().is_some());
             }
         })
     };
@@ -89,7 +96,7 @@ async fn cut_connections_cost_no_request_and_no_write() {
         sleep(Duration::from_millis(20)).await;
     }
     counting.await.unwrap();
-    assert!(cuts > 10, "{cuts}");
+    assert!(cuts > 5, "{cuts}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -285,6 +292,6 @@ async fn tls_and_passwords_are_used_and_checked() {
         options(&format!("redis://:hush@localhost:{port}"), None),
     ] {
         let error = connect(&bad).ping().await.unwrap_err().to_string();
-        assert!(!error.contains("hush"), "{error}");
+        assert!(error.contains("not connected: ") && !error.contains("hush"), "{error}");
     }
 }
