@@ -10,9 +10,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use redis::Value;
 use tokio::runtime::Handle;
 
 use self::server::Server;
+use super::operations::{DELETED, LONGEST};
+use super::scripts::Program;
 use super::*;
 use crate::clock::SteadyClock;
 use crate::store::conformance::{self, entry, key, meta};

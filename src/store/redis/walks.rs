@@ -8,8 +8,9 @@ use tracing::warn;
 
 use super::link::Connection;
 use super::names::{Names, SHARDS};
+use super::operations::placed;
 use super::scripts::Program;
-use super::{Failure, Shared, codec, placed};
+use super::{Failure, Shared, codec};
 use crate::clock::Timestamp;
 use crate::store::{Cursor, Entry, Error, Key, Page};
 
