@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod disk;
 mod entry;
 mod memory;
+pub mod redis;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -23,6 +24,7 @@ pub use cached::CachedStore;
 pub use disk::DiskStore;
 pub use entry::{Entry, Handle, Key, Meta};
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 
 use crate::clock::Timestamp;
 
