@@ -10,9 +10,10 @@ use super::files::{self, MAX_SECRET_BYTES};
 use super::schema::{Config, User};
 use super::secret::Secret;
 
-/// Fills `session.keys` and the users' `password` from their files.
+/// Fills `session.keys`, `admin.token` and the users' `password` from their files.
 pub(super) fn resolve(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     resolve_keys(config, base, checks);
+    resolve_token(config, base, checks);
     if let Some(form) = &mut config.login.form {
         resolve_passwords(&mut form.users, "login.form.users", base, checks);
     }
@@ -31,6 +32,17 @@ fn resolve_keys(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     session.keys = lines.map(|line| Secret::from(line.to_owned())).collect();
     if session.keys.is_empty() {
         checks.problem("session.keys_file", format!("{} holds no key; write one per line", path.display()));
+    }
+}
+
+fn resolve_token(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
+    let admin = &mut config.admin;
+    let Some(file) = &mut admin.token_file else { return };
+    files::anchor(file, base);
+    if admin.token.is_some() {
+        checks.problem("admin.token_file", "give either `token` or `token_file`, not both");
+    } else {
+        admin.token = read("admin.token_file", file, checks);
     }
 }
 
