@@ -9,7 +9,10 @@
 mod bytes;
 pub mod conformance;
 mod entry;
+mod handle;
 mod memory;
+pub mod timed;
+pub mod transfer;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 pub use entry::{Entry, Handle, Key, Meta};
+pub use handle::NotAHandle;
 pub use memory::MemoryStore;
 
 use crate::clock::Timestamp;
