@@ -185,7 +185,8 @@ impl Part {
             tokio::task::spawn_local(flush(access.clone()));
             let (limits, connections, shutdown) = (self.limits, self.connections, self.shutdown);
             let socket_side = server::Worker { limits, timers: timers.clone(), connections, shutdown };
-            let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access };
+            let tally = self.gateway.traffic.join();
+            let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access, tally };
             let worker = Rc::new(worker);
             let connect = move |peer| {
                 let connection = Rc::new(pipeline::Connection::new(Rc::clone(&worker), peer));

@@ -22,7 +22,9 @@ use crate::routing::Router;
 use crate::session::headers::TooLarge;
 use crate::session::rules::{RuleError, Rules};
 use crate::session::{Keyring, Manager};
+use crate::store::timed::{Latency, Timed};
 use crate::store::{MemoryStore, Store};
+use crate::telemetry::traffic::Traffic;
 
 /// Everything a request needs.
 pub struct Gateway {
@@ -44,6 +46,10 @@ pub struct Gateway {
     pub prefix: String,
     /// How long a request body may make no progress.
     pub body_timeout: Duration,
+    /// How long the store takes.
+    pub store_latency: Arc<Latency>,
+    /// What went through, by route.
+    pub traffic: Traffic,
 }
 
 /// One app, or one part of an app.
@@ -116,8 +122,10 @@ impl Gateway {
             .collect::<Result<_, _>>()?;
         let hosts = || config.routes.iter().filter_map(|route| route.host.as_deref());
         let places = config.routes.iter().map(|route| (route.host.as_deref(), route.path.as_deref().unwrap_or("/")));
+        let store_latency = Arc::new(Latency::default());
         Ok(Self {
             router: Router::new(places),
+            traffic: Traffic::new(routes.len()),
             protected: Protected::new(routes.iter().map(|route| &route.identity)),
             routes,
             trusted_proxies: TrustedProxies::from_config(&config.trusted_proxies),
@@ -125,12 +133,13 @@ impl Gateway {
                 &config.session,
                 config.limits.unknown_ids_per_minute,
                 keyring,
-                store(&config.store),
+                Arc::new(Timed::new(store(&config.store), Arc::clone(&store_latency))),
             ),
             auth: Auth::from_config(&config.login, hosts())?,
             pages: Pages::from_config(&config.login, hosts())?,
             prefix: config.prefix.clone(),
             body_timeout: config.limits.body_timeout.get(),
+            store_latency,
         })
     }
 }

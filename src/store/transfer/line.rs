@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Entry, Handle, Key, Meta};
+use super::super::{Entry, Key, Meta};
 use crate::clock::Timestamp;
 
 const FORMAT: &str = "cloakroom-sessions";
