@@ -83,7 +83,8 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartErr
     let users = watch_users(&gateway, control.handle())?;
     control.spawn(sweep(Arc::clone(&gateway), Arc::clone(&clock)));
     if let Some(listener) = admin {
-        control.spawn(admin::serve(listener, Arc::clone(&gateway), Arc::clone(&clock), shutdown.signal()));
+        let guard = admin::Guard::from_config(&config.admin);
+        control.spawn(admin::serve(listener, guard, Arc::clone(&gateway), Arc::clone(&clock), shutdown.signal()));
     }
 
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
