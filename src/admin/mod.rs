@@ -29,6 +29,7 @@ use crate::server::ShutdownSignal;
 
 pub use api::ROOT as API;
 use api::Resource;
+use guard::Denied;
 pub use guard::Guard;
 
 /// What all requests of operators share.
@@ -85,31 +86,25 @@ impl Desk {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Infallible> {
         let (parts, body) = request.into_parts();
         let place = Place::parse(parts.uri.path());
-        let page = match self.check(&parts, place.as_ref(), peer) {
+        let page = match self.check(&parts, place.as_ref()) {
             Ok(()) => self.serve(place, &parts, body).await,
-            Err(page) => page,
+            Err(denied) => {
+                self.guard.log(denied, peer, self.clock.now());
+                denied.page()
+            }
         };
         Ok(page.map(Full::new))
     }
 
-    /// Who asks, then what; so that nobody learns from outside what there is.
-    fn check(&self, parts: &Parts, place: Option<&Place>, peer: SocketAddr) -> Result<(), Page> {
-        let denied = |denied: guard::Denied| {
-            self.guard.log(denied, peer, self.clock.now());
-            denied.page()
-        };
+    /// Who asks comes before what: nobody learns from outside what there is.
+    fn check(&self, parts: &Parts, place: Option<&Place>) -> Result<(), Denied> {
         if !place.is_some_and(Place::is_for_everybody) {
-            self.guard.check(&parts.headers).map_err(denied)?;
+            self.guard.check(&parts.headers)?;
         }
-        let Some(place) = place else { return Ok(()) };
-        let methods = place.methods();
-        if !methods.split(", ").any(|method| method == parts.method.as_str()) {
-            return Err(answer::method_not_allowed(methods));
+        match parts.method.is_safe() {
+            true => Ok(()),
+            false => guard::check_sender(&parts.headers),
         }
-        if !parts.method.is_safe() {
-            guard::check_sender(&parts.headers).map_err(denied)?;
-        }
-        Ok(())
     }
 
     async fn serve(&self, place: Option<Place>, parts: &Parts, body: Incoming) -> Page {
@@ -117,6 +112,10 @@ impl Desk {
         let Some(place) = place else {
             return answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path");
         };
+        let methods = place.methods();
+        if !methods.split(", ").any(|method| method == parts.method.as_str()) {
+            return answer::method_not_allowed(methods);
+        }
         match place {
             Place::Health => respond::json(StatusCode::OK, &json!({ "status": "ok" })),
             Place::Readiness => self.readiness().await,
