@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::process::{Ended, run, write};
-use crate::support::{App, Client, Response, TestGateway, user};
+use crate::support::{App, Browser, Client, Response, TestGateway, user};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const API: &str = "/api/v1";
@@ -191,6 +191,10 @@ fn a_session_keeps_its_handle_through_a_rotation() {
     let (before, id) = (handles(&gateway, ""), ann.session_id());
     ann.answered("/", &["Session-Rotate: true"]);
     assert_ne!(ann.session_id(), id);
+    assert_eq!(number(&gateway, "cloakroom_session_grace_hits_total"), Some(0));
+    assert_eq!(Browser::holding(gateway.address(), &id.unwrap()).get("/").status, 200);
+    assert_eq!(number(&gateway, "cloakroom_session_grace_hits_total"), Some(1));
+    assert_eq!(number(&gateway, "cloakroom_session_rotations_total"), Some(1));
     assert_eq!((handles(&gateway, ""), number(&gateway, "cloakroom_sessions_active")), (before.clone(), Some(1)));
     assert_eq!(ask(&gateway, "DELETE", &format!("{API}/sessions/{}", before[0]), "").status, 200);
     assert_eq!(ann.get("/").status, 302);

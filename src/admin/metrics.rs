@@ -106,7 +106,10 @@ fn register_store(latency: &timed::Latency, registry: &mut Registry) {
         rows.push(Row::new(labels, series.sum(), &timed::BOUNDS, series.buckets()));
     }
     registry.register("store_errors", "Operations that the store could not answer", errors);
-    let (name, help) = ("store_operation_seconds", "Answers of the store that took input or output; others are free");
+    let (name, help) = (
+        "store_operation_seconds",
+        "Time of the store's answers that took input or output; what was at hand is not timed.",
+    );
     registry.register_collector(Box::new(Histograms { name, help, rows }));
 }
 
@@ -133,7 +136,8 @@ fn register_traffic(gateway: &Gateway, registry: &mut Registry) {
     }
     registry.register("requests", "Answers to clients, by route and status code", requests);
     registry.register("upstream_errors", "Requests to which an app gave no answer", faults);
-    let help = "Time to the head of an app's answer; a sample on a busy gateway: one request in each tick of its clock";
+    let help =
+        "Time to the head of an app's answer; a sample on a busy gateway: one request in each tick of its clock.";
     registry.register_collector(Box::new(Histograms { name: "upstream_seconds", help, rows }));
 }
 

@@ -5,8 +5,17 @@
 //!
 //! # The file
 //! JSON, one object on each line. The first names the format: `{"format":"cloakroom-sessions","version":1}`. Each of
-//! the others is an entry: see [`line::Line`]. Keys and data are base64 with padding, times are milliseconds since
-//! the Unix epoch, `null` for "never".
+//! the others is an entry, with exactly these fields:
+//!
+//! | field | holds |
+//! | --- | --- |
+//! | `key` | the store key, SHA-256 of the id: base64 with padding |
+//! | `handle` | the session's public name: 16 hexadecimal digits |
+//! | `user`, `address`, `agent` | text, or null |
+//! | `created`, `last_seen`, `deadline` | milliseconds since the Unix epoch, or null for "never" |
+//! | `alias` | true for what leads from a replaced id to its successor |
+//! | `version` | counts the writes, from 1 |
+//! | `data` | the sealed record: base64 with padding |
 
 mod line;
 
