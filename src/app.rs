@@ -22,6 +22,7 @@ use crate::pipeline;
 use crate::proxy::Pools;
 use crate::server::{self, BindError, Connections, Shutdown, ShutdownSignal, WorkerListener};
 use crate::session::{Keyring, KeyringError};
+use crate::storage::{self, Storage, StorageError};
 use crate::telemetry::access::{self, AccessLog, Writer};
 use crate::timers::Timers;
 
@@ -39,6 +40,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The configuration cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -70,8 +74,22 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
 pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    start_on(config, clock, |control| storage::open(config, control))
+}
+
+/// The same with sessions somewhere else: `open` is given the runtime on which a store may do its work.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn start_on(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    open: impl FnOnce(&Handle) -> Result<Storage, StorageError>,
+) -> Result<Running, StartError> {
     let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
-    let gateway = Arc::new(Gateway::build(config, keyring)?);
+    let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
+    let storage = open(control.handle())?;
+    let gateway = Arc::new(Gateway::build(config, keyring, storage)?);
     let workers = worker_count(config.workers);
     let bound = config.listeners.iter().map(|l| server::bind(l, workers)).collect::<Result<Vec<_>, _>>()?;
     let admin = config.admin.address.map(bind_admin).transpose()?;
@@ -79,7 +97,6 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartErr
 
     let shutdown = Shutdown::default();
     let access = config.log.access.then(Writer::start).transpose()?;
-    let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
     let users = watch_users(&gateway, control.handle())?;
     control.spawn(sweep(Arc::clone(&gateway), Arc::clone(&clock)));
     if let Some(listener) = admin {

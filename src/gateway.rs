@@ -13,7 +13,7 @@ use http::request::Parts;
 use crate::auth::{self, Auth};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::config::schema::{self, Access, SessionHeaders};
+use crate::config::schema::{self, Access, OnStoreError, SessionHeaders};
 use crate::http::client_addr::TrustedProxies;
 use crate::identity::headers::{Injector, InjectorError, Protected};
 use crate::pages::{self, Pages};
@@ -22,8 +22,8 @@ use crate::routing::Router;
 use crate::session::headers::TooLarge;
 use crate::session::rules::{RuleError, Rules};
 use crate::session::{Keyring, Manager};
-use crate::store::timed::{Latency, Timed};
-use crate::store::{MemoryStore, Store};
+use crate::storage::Storage;
+use crate::store::timed::Latency;
 use crate::telemetry::traffic::Traffic;
 
 /// Everything a request needs.
@@ -60,6 +60,8 @@ pub struct Route {
     pub access: Access,
     /// Where it goes.
     pub upstream: Upstream,
+    /// What happens while the store does not answer, if it is not to follow from the rest.
+    pub on_store_error: Option<OnStoreError>,
     /// What the app is told of the user.
     pub identity: Injector,
     /// Whether it sees the session's data, and may change it.
@@ -113,7 +115,7 @@ impl Gateway {
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn build(config: &Config, keyring: Keyring) -> Result<Self, BuildError> {
+    pub fn build(config: &Config, keyring: Keyring, storage: Storage) -> Result<Self, BuildError> {
         let routes: Vec<Route> = config
             .routes
             .iter()
@@ -122,7 +124,6 @@ impl Gateway {
             .collect::<Result<_, _>>()?;
         let hosts = || config.routes.iter().filter_map(|route| route.host.as_deref());
         let places = config.routes.iter().map(|route| (route.host.as_deref(), route.path.as_deref().unwrap_or("/")));
-        let store_latency = Arc::new(Latency::default());
         Ok(Self {
             router: Router::new(places),
             traffic: Traffic::new(routes.len()),
@@ -133,13 +134,14 @@ impl Gateway {
                 &config.session,
                 config.limits.unknown_ids_per_minute,
                 keyring,
-                Arc::new(Timed::new(store(&config.store), Arc::clone(&store_latency))),
+                storage.store,
+                storage.at_rest,
             ),
             auth: Auth::from_config(&config.login, hosts())?,
             pages: Pages::from_config(&config.login, hosts())?,
             prefix: config.prefix.clone(),
             body_timeout: config.limits.body_timeout.get(),
-            store_latency,
+            store_latency: storage.latency,
         })
     }
 }
@@ -156,11 +158,21 @@ impl Route {
             upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
             session_headers: route.session_headers,
+            on_store_error: route.on_store_error,
             activity: route.activity,
             rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),
         })
+    }
+
+    /// Whether it is served to everybody as a stranger while the store does not answer.
+    #[must_use]
+    pub fn does_without_sessions(&self) -> bool {
+        match self.on_store_error {
+            Some(policy) => policy == OnStoreError::Anonymous,
+            None => self.access == Access::Public && !self.reads_sessions() && !self.may_change_sessions(),
+        }
     }
 
     /// Whether its app may change a session, or a rule may.
@@ -207,11 +219,5 @@ impl Route {
                 "the session's data is too large for a header, and the app does not see it: let the app keep less, or keep it elsewhere"
             );
         }
-    }
-}
-
-fn store(config: &schema::Store) -> Arc<dyn Store> {
-    match config.kind {
-        schema::StoreType::Memory => Arc::new(MemoryStore::new(config.max_sessions as usize)),
     }
 }

@@ -47,6 +47,7 @@ pub mod reject;
 pub mod routing;
 pub mod server;
 pub mod session;
+pub mod storage;
 pub mod store;
 pub mod telemetry;
 pub mod timers;

@@ -114,6 +114,10 @@ impl Exchange<'_> {
             .await
         {
             Ok(session) => session,
+            Err(session::Error::Store(error)) if self.does_without_sessions() => {
+                tracing::debug!(%error, "served as to a stranger");
+                Session::cut_off()
+            }
             Err(error) => return self.refuse(&error.into()),
         };
         self.gateway.auth.check_account(&mut session);
@@ -298,6 +302,10 @@ impl Exchange<'_> {
         let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
         let url = format!("https://{}{here}", self.settled.host_name());
         Ok(respond::redirect(StatusCode::PERMANENT_REDIRECT, &url).map(Body::from))
+    }
+
+    fn does_without_sessions(&self) -> bool {
+        self.settled.route(self.gateway).is_some_and(Route::does_without_sessions)
     }
 
     fn request_body(&self, incoming: Incoming, limit: Option<u64>) -> RequestBody {

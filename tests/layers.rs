@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up; modules of one layer may not import each other unless listed in [`WITHIN`].
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["clock", "timers", "http", "config"],
     &["identity", "store"],
     &["session", "telemetry"],
     &["pages", "routing", "policy"],
     &["auth", "proxy"],
+    &["storage"],
     &["gateway", "reject"],
     &["pipeline"],
     &["server"],
@@ -57,7 +58,7 @@ fn nobody_but_the_session_manager_calls_a_store() {
     for file in rust_files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         let Some(own) = module_of(&file) else { continue };
         // `cli` moves sealed entries from one store to another.
-        if ["store", "session", "gateway", "cli"].contains(&own.as_str()) {
+        if ["store", "session", "storage", "cli"].contains(&own.as_str()) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();

@@ -129,7 +129,7 @@ fn an_app_whose_sign_in_is_denied_answers_an_anonymous_visitor() {
 #[test]
 fn a_full_store_lets_anonymous_sessions_go_and_nobody_who_is_signed_in() {
     // Three sessions, and one place; the ids that their sign-ins replaced take none.
-    let (_app, gateway) = fixture("store: { max_sessions: 4 }", "");
+    let (_app, gateway) = fixture("store: { type: memory, max_sessions: 4 }", "");
     let mut signed_in: Vec<Browser> = ["ann", "bob", "ann"].map(|user| gateway.signed_in(user)).into();
     let visitors: Vec<String> = (0..100)
         .map(|n| {
@@ -152,7 +152,7 @@ fn a_full_store_lets_anonymous_sessions_go_and_nobody_who_is_signed_in() {
 /// The app's answer is worth more than what it wanted kept.
 #[test]
 fn an_app_that_wants_something_kept_in_a_full_store_answers_all_the_same() {
-    let (_app, gateway) = fixture("store: { max_sessions: 1 }", "");
+    let (_app, gateway) = fixture("store: { type: memory, max_sessions: 1 }", "");
     let mut ann = gateway.signed_in("ann");
     let answer = gateway.browser().answered("/", &["Session-Set: {\"a\": 1}"]);
     assert_eq!((answer.status, answer.text().as_str(), issued(&answer)), (200, "the page", None));
@@ -239,7 +239,8 @@ fn a_flood_cannot_hide_behind_forwarded_addresses_of_its_own() {
 
 #[test]
 fn a_flood_of_forged_ids_takes_no_place_in_the_store() {
-    let (_app, gateway) = fixture("store: { max_sessions: 3 }\nlimits: { unknown_ids_per_minute: null }", "");
+    let (_app, gateway) =
+        fixture("store: { type: memory, max_sessions: 3 }\nlimits: { unknown_ids_per_minute: null }", "");
     let kept = issued(&gateway.browser().answered("/", &["Session-Set: {\"a\": 1}"])).unwrap();
     let mut client = gateway.connect();
     for number in 0..1000 {

@@ -268,7 +268,7 @@ fn a_response_with_our_cookie_is_not_to_be_stored() {
 fn a_full_store_refuses_new_sessions_and_keeps_the_old_ones() {
     let app = App::echoing();
     let gateway = TestGateway::with_config(&format!(
-        "routes: [{{ upstream: 'http://{}' }}]\nstore: {{ max_sessions: 2 }}",
+        "routes: [{{ upstream: 'http://{}' }}]\nstore: {{ type: memory, max_sessions: 2 }}",
         app.address
     ));
     let (mut one, mut two) = (gateway.signed_in("ann"), gateway.signed_in("bob"));

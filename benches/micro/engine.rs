@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use cloakroom::clock::Timestamp;
 use cloakroom::config::schema;
 use cloakroom::identity::Identity;
-use cloakroom::session::{Change, Keyring, Manager, Recall, Session, Step, Visit};
+use cloakroom::session::{AtRest, Change, Keyring, Manager, Recall, Session, Step, Visit};
 use cloakroom::store::MemoryStore;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -96,7 +96,7 @@ fn manager() -> Option<Manager> {
     // A rotation is asked for where it is measured.
     let config = schema::Session { rotate_every: None, ..schema::Session::default() };
     let keyring = Keyring::from_config(&["k".repeat(32).into()], Path::new("/")).ok()?;
-    Some(Manager::new(&config, Some(600), keyring, Arc::new(MemoryStore::new(1_000_000))))
+    Some(Manager::new(&config, Some(600), keyring, Arc::new(MemoryStore::new(1_000_000)), AtRest::Open))
 }
 
 fn visit(now: Timestamp) -> Visit<'static> {

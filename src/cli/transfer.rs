@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Handle;
 
 use super::operator::load;
 use crate::config::Config;
 use crate::config::schema::StoreType;
+use crate::storage;
 use crate::store::Store;
 use crate::store::transfer::{self, Progress};
 
@@ -66,13 +68,12 @@ pub(super) fn import(config: &Path, input: &Path) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The store of a configuration, opened beside the gateway. Called inside a runtime, on which it may do its work.
+/// The store of a configuration, opened beside the gateway. Called inside a runtime, on which it does its work.
 fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    match config.store.kind {
-        StoreType::Memory => {
-            bail!("store.type is memory: those sessions live in the running gateway alone and end with it")
-        }
+    if config.store.kind == StoreType::Memory {
+        bail!("store.type is memory: those sessions live in the running gateway alone and end with it");
     }
+    Ok(storage::bare(config, &Handle::current())?)
 }
 
 /// The store's own work runs on the runtime's threads while this one waits.

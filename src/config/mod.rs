@@ -173,6 +173,9 @@ fn resolve_paths(config: &mut Config, base: &Path) {
         files::anchor(&mut tls.certificate, base);
         files::anchor(&mut tls.key, base);
     }
+    if let Some(path) = &mut config.store.path {
+        files::anchor(path, base);
+    }
     let login = &mut config.login;
     let users_file = login.form.as_mut().and_then(|form| form.users_file.as_mut());
     for path in users_file.into_iter().chain(login.templates_dir.as_mut()) {

@@ -3,17 +3,21 @@
 //! Runs before `check`, so that everything after it sees values only. The paths stay in place, for
 //! whoever watches the files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::check::Checks;
 use super::files::{self, MAX_SECRET_BYTES};
-use super::schema::{Config, User};
+use super::schema::{Admin, Config, Store, User};
 use super::secret::Secret;
 
-/// Fills `session.keys`, `admin.token` and the users' `password` from their files.
+/// Fills `session.keys`, `admin.token`, the store's addresses and the users' `password` from their files.
 pub(super) fn resolve(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     resolve_keys(config, base, checks);
-    resolve_token(config, base, checks);
+    let Store { url, url_file, listen_url, listen_url_file, .. } = &mut config.store;
+    resolve_one("store.url", url, url_file, base, checks);
+    resolve_one("store.listen_url", listen_url, listen_url_file, base, checks);
+    let Admin { token, token_file, .. } = &mut config.admin;
+    resolve_one("admin.token", token, token_file, base, checks);
     if let Some(form) = &mut config.login.form {
         resolve_passwords(&mut form.users, "login.form.users", base, checks);
     }
@@ -35,14 +39,22 @@ fn resolve_keys(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     }
 }
 
-fn resolve_token(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
-    let admin = &mut config.admin;
-    let Some(file) = &mut admin.token_file else { return };
+/// Fills the secret at `key` from the file that its twin names.
+fn resolve_one(
+    key: &str,
+    secret: &mut Option<Secret>,
+    file: &mut Option<PathBuf>,
+    base: &Path,
+    checks: &mut Checks<'_>,
+) {
+    let Some(file) = file else { return };
+    let twin = format!("{key}_file");
     files::anchor(file, base);
-    if admin.token.is_some() {
-        checks.problem("admin.token_file", "give either `token` or `token_file`, not both");
+    if secret.is_some() {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        checks.problem(&twin, format!("give either `{name}` or `{name}_file`, not both"));
     } else {
-        admin.token = read("admin.token_file", file, checks);
+        *secret = read(&twin, file, checks);
     }
 }
 

@@ -13,7 +13,9 @@ use crate::app::{self as process, Running};
 use crate::auth::hash;
 use crate::clock::SteadyClock;
 use crate::config::Config;
-use crate::config::schema::{Access, Form, Listener, ListenerAddress, Log, LogLevel, Route, Secure, Upstream, User};
+use crate::config::schema::{
+    Access, Form, Listener, ListenerAddress, Log, LogLevel, Route, Secure, StoreType, Upstream, User,
+};
 use crate::session::random_bytes;
 use crate::telemetry;
 
@@ -103,6 +105,7 @@ fn configuration(listen: SocketAddr, behind: SocketAddr) -> anyhow::Result<Confi
         ..Config::default()
     };
     config.admin.address = None;
+    config.store.kind = StoreType::Memory;
     // Plain HTTP on this machine: a Secure cookie would not come back in every browser.
     config.session.cookie.secure = Secure::Auto;
     let key: [u8; 32] = random_bytes()?;

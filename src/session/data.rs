@@ -42,6 +42,19 @@ impl Data {
         self.0.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
+    /// For a record: the text as it is, nothing when there is none.
+    #[must_use]
+    pub(super) fn encoded(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default().as_bytes()
+    }
+
+    /// What was [encoded](Self::encoded).
+    #[must_use]
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Self((!text.is_empty()).then(|| text.into())))
+    }
+
     /// Removes every value.
     pub fn clear(&mut self) {
         self.0 = None;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::changes::Expiry;
-use super::record::Record;
+use super::record::{Outline, Record};
 use crate::clock::Timestamp;
 use crate::config::schema;
 
@@ -55,6 +55,13 @@ pub enum Expired {
 }
 
 impl Times {
+    /// Those of a session whose id is not at hand.
+    #[must_use]
+    pub fn of_outline(outline: &Outline, last_seen: Timestamp) -> Self {
+        let Outline { since, remember, expiry, .. } = *outline;
+        Self { since, last_seen, remember, expiry }
+    }
+
     /// Those of a record that was last used at `last_seen`.
     #[must_use]
     pub fn of(record: &Record, last_seen: Timestamp) -> Self {

@@ -27,10 +27,12 @@ use super::guesses::Guesses;
 use super::id::{Id, NoRandomness};
 use super::keyring::Keyring;
 use super::record::Record;
+use super::seal::{Purpose, SealKey};
+use super::session::opened;
 use crate::clock::Timestamp;
 use crate::config::schema;
 use crate::http::cookies;
-use crate::store::{self, Entry, Handle, Meta, Store};
+use crate::store::{self, Entry, Handle, Key, Meta, Store};
 
 /// So many expired sessions are deleted before others get a turn.
 const SWEEP_BATCH: usize = 1000;
@@ -47,6 +49,7 @@ const GATES: usize = 64;
 /// All sessions of the gateway.
 pub struct Manager {
     store: Arc<dyn Store>,
+    at_rest: AtRest,
     keyring: Keyring,
     policy: Policy,
     cookie: SessionCookie,
@@ -62,6 +65,15 @@ pub struct Manager {
     counters: Counters,
     agents: Mutex<HashSet<Arc<str>>>,
     gates: [tokio::sync::Mutex<()>; GATES],
+}
+
+/// How records lie in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtRest {
+    /// As they are: for a store that is gone with this process.
+    Open,
+    /// Sealed, each under a key that follows from its id.
+    Sealed,
 }
 
 /// Why a session could not be opened or committed.
@@ -111,12 +123,14 @@ impl Manager {
         unknown_ids_per_minute: Option<u32>,
         keyring: Keyring,
         store: Arc<dyn Store>,
+        at_rest: AtRest,
     ) -> Self {
         let cookie = SessionCookie::from_config(&session.cookie);
         let previous: Vec<_> = session.cookie.previous_names.iter().map(|name| cookie.renamed(name)).collect();
         let names = std::iter::once(&cookie).chain(&previous).map(|cookie| cookie.name().into()).collect();
         Self {
             store,
+            at_rest,
             keyring,
             policy: Policy::from_config(session),
             cookie,
@@ -240,9 +254,29 @@ impl Manager {
 
     /// A record as the store takes it. Written `now`, it may have been touched at this very moment too, so that a
     /// sweep must leave it as much time.
-    fn entry(&self, meta: Meta, record: &Record, last_seen: Timestamp, now: Timestamp) -> Entry {
+    fn entry(
+        &self,
+        id: &Id,
+        meta: Meta,
+        record: &Record,
+        last_seen: Timestamp,
+        now: Timestamp,
+    ) -> Result<Entry, NoRandomness> {
         let deadline = self.policy.deadline(Times::of(record, last_seen.max(now)));
-        Entry::new(meta, record.encode(), last_seen, deadline)
+        let bytes = match self.at_rest {
+            AtRest::Open => record.encode(),
+            AtRest::Sealed => record.sealed(&SealKey::of(id, &Purpose::Record).ok_or(NoRandomness)?)?,
+        };
+        Ok(Entry::new(meta, bytes, last_seen, deadline))
+    }
+
+    /// What is kept under the key of an id, opened by it.
+    async fn load(&self, key: Key, id: &Id) -> Result<Option<Arc<Entry>>, Error> {
+        let entry = self.store.load(key).await?;
+        if let Some(entry) = &entry {
+            opened(entry, id);
+        }
+        Ok(entry)
     }
 
     /// The envelope of a new session.

@@ -19,6 +19,7 @@ mod manager;
 mod recall;
 mod record;
 pub mod rules;
+mod seal;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
 
@@ -26,6 +27,6 @@ pub use changes::{Change, Expiry, Step};
 pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
-pub use manager::{Committed, Error, Listed, Listing, LookedUp, Manager, Visit};
+pub use manager::{AtRest, Committed, Error, Listed, Listing, LookedUp, Manager, Visit};
 pub use recall::Recall;
 pub use session::Session;

@@ -1,23 +1,36 @@
 //! What one session holds, and how it is written down.
 //!
 //! The encoding begins with a version and a kind; what this version did not write, or what is in pieces, is no
-//! session (the browser is then anonymous), never an error page.
+//! session (the browser is then anonymous), never an error page. In stores that outlive this process only the
+//! [`Outline`] stands open; the rest is sealed (see `seal`).
+//!
+//! PERF: written by hand, for a million of them may be in memory: an anonymous one adds 26 bytes to its data.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::alias::Alias;
 use super::changes::Expiry;
 use super::data::Data;
 use super::id::{NoRandomness, random_bytes};
+use super::seal::SealKey;
 use crate::clock::Timestamp;
 use crate::identity::Identity;
 
 const VERSION: u8 = 1;
 const SESSION: u8 = 1;
 const ALIAS: u8 = 2;
+const SEALED_SESSION: u8 = 3;
+
+/// What an encoded outline has.
+mod has {
+    pub const REMEMBER: u8 = 1;
+    pub const EXPIRY: u8 = 2;
+    pub const PREDECESSOR: u8 = 4;
+}
 
 /// The content of a session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// The signed-in user.
     pub identity: Option<Identity>,
@@ -37,6 +50,30 @@ pub struct Record {
     pub data: Data,
     /// Values that the app is told once.
     pub flash: Data,
+}
+
+/// What can be read of a session without its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// As in [`Record`].
+    pub since: Timestamp,
+    /// As in [`Record`].
+    pub issued: Timestamp,
+    /// As in [`Record`].
+    pub remember: bool,
+    /// As in [`Record`].
+    pub expiry: Expiry,
+    /// As in [`Record`].
+    pub predecessor: Option<[u8; 32]>,
+}
+
+/// What a store key leads to, as far as it can be read without the id.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Open {
+    /// A session.
+    Session(Outline),
+    /// The successor of an id that was replaced.
+    Alias(Alias),
 }
 
 /// What a store key leads to.
@@ -73,30 +110,142 @@ impl Record {
         self.identity.is_none() && self.data.is_empty() && self.flash.is_empty() && self.expiry == Expiry::Policy
     }
 
-    /// For the store.
+    /// For the memory of this process.
     #[must_use]
     pub fn encode(&self) -> Box<[u8]> {
-        encode(SESSION, self)
+        let mut bytes = self.outline().encode(SESSION);
+        self.encode_content(&mut bytes);
+        bytes.into()
+    }
+
+    /// For a store that outlives this process: whoever reads it learns the outline.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn sealed(&self, key: &SealKey) -> Result<Box<[u8]>, NoRandomness> {
+        let outline = self.outline().encode(SEALED_SESSION);
+        let mut content = zeroize::Zeroizing::new(Vec::new());
+        self.encode_content(&mut content);
+        let sealed = key.seal(&outline, &content)?;
+        Ok([outline, sealed].concat().into())
+    }
+
+    fn outline(&self) -> Outline {
+        let Self { since, issued, remember, expiry, predecessor, .. } = *self;
+        Outline { since, issued, remember, expiry, predecessor }
+    }
+
+    fn encode_content(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.csrf);
+        push(bytes, &self.identity);
+        push(bytes, &self.flash);
+        bytes.extend(self.data.encoded());
+    }
+
+    fn decode_content(outline: Outline, mut bytes: &[u8]) -> Option<Self> {
+        let Outline { since, issued, remember, expiry, predecessor } = outline;
+        let (csrf, rest) = bytes.split_first_chunk()?;
+        bytes = rest;
+        let (identity, flash) = (take(&mut bytes)?, take(&mut bytes)?);
+        let data = Data::decode(bytes)?;
+        Some(Self { identity, since, issued, remember, expiry, predecessor, csrf: *csrf, data, flash })
+    }
+}
+
+impl Outline {
+    /// Version, kind, which parts follow, and those.
+    fn encode(&self, kind: u8) -> Vec<u8> {
+        let parts = [
+            (has::REMEMBER, self.remember),
+            (has::EXPIRY, self.expiry != Expiry::Policy),
+            (has::PREDECESSOR, self.predecessor.is_some()),
+        ];
+        let parts_that_follow = parts.iter().filter(|(_, is_there)| *is_there).fold(0, |all, (part, _)| all | part);
+        let mut bytes = vec![VERSION, kind, parts_that_follow];
+        push(&mut bytes, &self.since);
+        // Mostly the same moment, and one byte.
+        push(&mut bytes, &self.issued.0.wrapping_sub(self.since.0).cast_signed());
+        if self.expiry != Expiry::Policy {
+            push(&mut bytes, &self.expiry);
+        }
+        bytes.extend(self.predecessor.iter().flatten());
+        bytes
+    }
+
+    /// After version and kind; `bytes` moves on to what follows.
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let (&parts, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let since: Timestamp = take(bytes)?;
+        let later: i64 = take(bytes)?;
+        let expiry = if parts & has::EXPIRY == 0 { Expiry::Policy } else { take(bytes)? };
+        let mut predecessor = None;
+        if parts & has::PREDECESSOR != 0 {
+            let (key, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            predecessor = Some(*key);
+        }
+        let issued = Timestamp(since.0.wrapping_add_signed(later));
+        Some(Self { since, issued, remember: parts & has::REMEMBER != 0, expiry, predecessor })
     }
 }
 
 impl Alias {
-    /// For the store.
+    /// For any store: it hides what it must by itself.
     #[must_use]
     pub fn encode(&self) -> Box<[u8]> {
-        encode(ALIAS, self)
+        let mut bytes = vec![VERSION, ALIAS];
+        push(&mut bytes, self);
+        bytes.into()
     }
 }
 
-impl Stored {
+impl Open {
     /// From the store; `None` for anything this version did not write.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            [VERSION, SESSION, rest @ ..] => postcard::from_bytes(rest).ok().map(Self::Session),
-            [VERSION, ALIAS, rest @ ..] => postcard::from_bytes(rest).ok().map(Self::Alias),
+            [VERSION, SESSION | SEALED_SESSION, rest @ ..] => Outline::decode(&mut &*rest).map(Self::Session),
+            [VERSION, ALIAS, rest @ ..] => take(&mut &*rest).map(Self::Alias),
             _ => None,
         }
+    }
+
+    /// Store key of the id before this one, as long as its grace does not run.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Session(outline) => outline.predecessor,
+            Self::Alias(alias) => alias.predecessor,
+        }
+    }
+}
+
+impl Stored {
+    /// From the store; `None` for anything this version did not write, and for what `key` does not open.
+    #[must_use]
+    pub fn decode(bytes: &[u8], key: impl FnOnce() -> Option<SealKey>) -> Option<Self> {
+        match bytes {
+            [VERSION, SESSION, rest @ ..] => {
+                let mut rest = rest;
+                let outline = Outline::decode(&mut rest)?;
+                Record::decode_content(outline, rest).map(Self::Session)
+            }
+            [VERSION, SEALED_SESSION, rest @ ..] => {
+                let mut rest = rest;
+                let outline = Outline::decode(&mut rest)?;
+                let clear = &bytes[..bytes.len() - rest.len()];
+                Record::decode_content(outline, &key()?.open(clear, rest)?).map(Self::Session)
+            }
+            [VERSION, ALIAS, rest @ ..] => take(&mut &*rest).map(Self::Alias),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes the id to read it.
+    #[must_use]
+    pub fn is_sealed(bytes: &[u8]) -> bool {
+        matches!(bytes, [VERSION, SEALED_SESSION, ..])
     }
 
     /// The session, if it is one.
@@ -107,20 +256,17 @@ impl Stored {
             Self::Alias(_) => None,
         }
     }
-
-    /// Store key of the id before this one, as long as its grace does not run.
-    #[must_use]
-    pub fn predecessor(&self) -> Option<[u8; 32]> {
-        match self {
-            Self::Session(record) => record.predecessor,
-            Self::Alias(alias) => alias.predecessor,
-        }
-    }
 }
 
-fn encode(kind: u8, content: &impl Serialize) -> Box<[u8]> {
-    // Plain structs always serialise into a growing buffer; an empty record would read as no session.
-    postcard::to_extend(content, vec![VERSION, kind]).unwrap_or_default().into()
+fn push(bytes: &mut Vec<u8>, part: &impl Serialize) {
+    // Plain data always serialises into a growing buffer; what were cut short would read as no session.
+    *bytes = postcard::to_extend(part, std::mem::take(bytes)).unwrap_or_default();
+}
+
+fn take<T: DeserializeOwned>(bytes: &mut &[u8]) -> Option<T> {
+    let (part, rest) = postcard::take_from_bytes(bytes).ok()?;
+    *bytes = rest;
+    Some(part)
 }
 
 #[cfg(test)]
@@ -140,16 +286,46 @@ mod tests {
         });
         record.expiry = Expiry::At(Timestamp(7));
         record.data.edit(|map| drop(map.insert("cart".into(), serde_json::json!({"a": [1, 2.5, null]}))));
-        assert_eq!(Stored::decode(&record.encode()), Some(Stored::Session(record)));
+        record.flash.edit(|map| drop(map.insert("note".into(), "once".into())));
+        record.predecessor = Some([9; 32]);
+        record.issued = Timestamp(3);
+        let outline = record.outline();
+        let key = SealKey::from_bytes([1; 32]);
+        for bytes in [record.encode(), record.sealed(&key).unwrap()] {
+            assert_eq!(Open::decode(&bytes), Some(Open::Session(outline)));
+            assert_eq!(Stored::decode(&bytes, || Some(key.clone())), Some(Stored::Session(record.clone())));
+        }
+    }
+
+    #[test]
+    fn a_sealed_record_shows_nothing_and_opens_for_its_key_only() {
+        let mut record = Record::new(Timestamp(5)).unwrap();
+        record.identity = Some(Identity::named("ann-with-a-long-name"));
+        record.data.edit(|map| drop(map.insert("cart".into(), "three pounds of tea".into())));
+        let bytes = record.sealed(&SealKey::from_bytes([1; 32])).unwrap();
+        let secrets: [&[u8]; 3] = [b"ann-with", b"three po", &record.csrf[..8]];
+        assert!(!bytes.windows(8).any(|part| secrets.contains(&part)));
+        assert_eq!(Stored::decode(&bytes, || None), None);
+        assert_eq!(Stored::decode(&bytes, || Some(SealKey::from_bytes([2; 32]))), None);
+    }
+
+    #[test]
+    fn the_outline_of_a_sealed_record_cannot_be_changed() {
+        let key = SealKey::from_bytes([1; 32]);
+        let mut bytes = Record::new(Timestamp(1000)).unwrap().sealed(&key).unwrap();
+        assert!(Stored::decode(&bytes, || Some(key.clone())).is_some());
+        bytes[4] ^= 1;
+        assert!(matches!(Open::decode(&bytes), Some(Open::Session(_))));
+        assert!(Stored::decode(&bytes, || Some(key.clone())).is_none());
     }
 
     #[test]
     fn another_version_or_a_broken_record_is_no_session() {
         let mut bytes = Record::new(Timestamp(5)).unwrap().encode();
-        assert!(Stored::decode(&bytes[..bytes.len() - 1]).is_none());
+        assert!(Stored::decode(&bytes[..bytes.len() - 1], || None).is_none());
         bytes[0] = 2;
-        assert!(Stored::decode(&bytes).is_none());
-        assert!(Stored::decode(&[]).is_none());
+        assert!(Stored::decode(&bytes, || None).is_none() && Open::decode(&bytes).is_none());
+        assert!(Stored::decode(&[], || None).is_none() && Open::decode(&[]).is_none());
     }
 
     #[test]
@@ -157,15 +333,16 @@ mod tests {
         let mut record = Record::new(Timestamp(1_800_000_000_000)).unwrap();
         record.data.edit(|map| drop(map.insert("k".into(), "v".repeat(92).into())));
         assert_eq!(record.data.text().len(), 100);
-        assert!(record.encode().len() <= 140, "{}", record.encode().len());
+        assert!(record.encode().len() <= 128, "{}", record.encode().len());
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Stored::decode(&bytes);
-            let _ = Stored::decode(&[&[VERSION, SESSION], &*bytes].concat());
-            let _ = Stored::decode(&[&[VERSION, ALIAS], &*bytes].concat());
+            for kind in [SESSION, ALIAS, SEALED_SESSION] {
+                let bytes = [&[VERSION, kind], &*bytes].concat();
+                let _ = (Open::decode(&bytes), Stored::decode(&bytes, || Some(SealKey::from_bytes([1; 32]))));
+            }
         }
     }
 }

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alias::Rest;
 use super::changes::Change;
 use super::data::Data;
 use super::expiry::Remaining;
 use super::headers::View;
 use super::id::{Id, NoRandomness};
 use super::record::{Record, Stored};
+use super::seal::{Purpose, SealKey};
 use crate::clock::Timestamp;
 use crate::identity::Identity;
 use crate::store::{Entry, Handle, Key};
@@ -38,15 +40,17 @@ pub struct Session {
     pub(super) replaced: Option<Box<BeforeSignIn>>,
     /// When the request was received.
     pub(super) opened: Timestamp,
+    /// The store did not answer: whose session it is, if any, is not known.
+    pub(super) is_cut_off: bool,
 }
 
 /// What is still known of the id before a sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BeforeSignIn {
     /// Where the session went.
     pub successor: Key,
     /// A form that was sent out before the sign-in can still be sent in: it was clicked twice.
-    pub csrf: Option<[u8; 16]>,
+    pub rest: Rest,
 }
 
 /// What the browser's cookies of our name were.
@@ -106,8 +110,20 @@ impl Found {
     }
 }
 
+/// What `entry` holds, opened by its id if it is sealed.
+pub(super) fn opened<'e>(entry: &'e Entry, id: &Id) -> Option<&'e Stored> {
+    let key = || SealKey::of(id, &Purpose::Record);
+    entry.decoded(|bytes| Stored::decode(bytes, key))?.as_ref()
+}
+
+/// The same of an entry that was opened before, or that no id is needed for.
 pub(super) fn stored_in(entry: &Entry) -> Option<&Stored> {
-    entry.decoded(Stored::decode)?.as_ref()
+    match entry.already_decoded::<Option<Stored>>() {
+        Some(stored) => stored.as_ref(),
+        // Not decoded here: others who share the entry have its id.
+        None if Stored::is_sealed(&entry.bytes()) => None,
+        None => entry.decoded(|bytes| Stored::decode(bytes, || None))?.as_ref(),
+    }
 }
 
 pub(super) fn record_of(entry: &Entry) -> Option<&Record> {
@@ -172,7 +188,7 @@ impl Session {
     /// The secret behind form tokens, if there is a session.
     #[must_use]
     pub fn csrf(&self) -> Option<&[u8; 16]> {
-        let before = self.replaced.as_ref().and_then(|before| before.csrf.as_ref());
+        let before = self.replaced.as_ref().map(|before| &before.rest.csrf);
         self.record().map(|record| &record.csrf).or(before)
     }
 
@@ -194,6 +210,12 @@ impl Session {
     /// Signs the session in: from the commit on it has a new id.
     pub fn sign_in(&mut self, identity: Identity, remember: bool) {
         self.changes.push(Change::SignIn { identity: Box::new(identity), remember });
+    }
+
+    /// No session, because the store does not answer: nothing that is recorded on it is kept.
+    #[must_use]
+    pub fn cut_off() -> Self {
+        Self { is_cut_off: true, ..Self::default() }
     }
 
     /// Ends the session.
@@ -224,7 +246,7 @@ impl Session {
     /// Whether a new session may come of this request: one was begun, or one of our own pages may begin it.
     #[must_use]
     pub fn will_change(&self) -> bool {
-        !self.changes.is_empty() || self.found.is_none()
+        !self.is_cut_off && (!self.changes.is_empty() || self.found.is_none())
     }
 
     fn record(&self) -> Option<&Record> {

@@ -159,6 +159,11 @@ impl Entry {
         self.memo.get_or_init(|| Box::new(Box::new(decode(&self.bytes())))).downcast_ref()
     }
 
+    /// The decoded form, if it was made before.
+    pub fn already_decoded<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.memo.get()?.downcast_ref()
+    }
+
     /// Moves "last seen" and the deadline forward, never back.
     pub(super) fn touch(&self, last_seen: Timestamp, deadline: Timestamp) {
         self.last_seen.forward(last_seen);

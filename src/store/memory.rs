@@ -100,10 +100,19 @@ impl MemoryStore {
         }
     }
 
+    /// SECURITY: a session that gets another key meanwhile must be met under the one or the other, or it outlives the
+    /// end of all sessions of its user: the index is read again until it stands still.
     fn of_user(&self, user: &str) -> Vec<(Key, Arc<Entry>)> {
-        let hints = self.users.hints(user);
-        let entries = hints.into_iter().flat_map(|hint| self.sessions.sessions_of(user, hint));
-        entries.map(|entry| (entry.key(), entry)).collect()
+        let mut hints = self.users.hints(user);
+        loop {
+            let entries = hints.iter().flat_map(|hint| self.sessions.sessions_of(user, *hint));
+            let entries = entries.map(|entry| (entry.key(), entry)).collect();
+            let latest = self.users.hints(user);
+            if latest == hints {
+                return entries;
+            }
+            hints = latest;
+        }
     }
 
     /// A cursor names a shard and the last key seen there; none when that shard was seen to its end.

@@ -7,6 +7,7 @@
 //! - An update never inserts, so it can never revive a deleted session.
 
 mod bytes;
+mod cached;
 pub mod conformance;
 mod entry;
 mod handle;
@@ -20,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+pub use cached::CachedStore;
 pub use entry::{Entry, Handle, Key, Meta};
 pub use handle::NotAHandle;
 pub use memory::MemoryStore;
@@ -71,7 +73,7 @@ pub struct Page {
 
 /// Copies of entries that somebody keeps near, and that a store shared by several gateways must keep right.
 pub trait Copies: Send + Sync {
-    /// Somebody else wrote or deleted this entry: no copy read before this call may be used after it.
+    /// Somebody wrote or deleted this entry: no copy read before this call may be used after it.
     fn forget(&self, key: Key);
 
     /// Whether the store can tell what others do. While it cannot, no copy may be used, and none that was read.
@@ -85,6 +87,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The latest version. Expired entries may be returned: expiry is judged above.
     fn load(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>>;
+
+    /// The same, but never a copy that is kept near: asked before something is ended for what a copy says.
+    fn load_latest(&self, key: Key) -> Reply<'_, Option<Arc<Entry>>> {
+        self.load(key)
+    }
 
     /// Replaces the version `seen`; [`Updated::Absent`] when there is nothing to replace. The deadline is the new
     /// entry's, also if it comes sooner; "last seen" never goes back.
@@ -112,9 +119,9 @@ pub trait Store: Send + Sync + 'static {
     /// more.
     fn sweep(&self, now: Timestamp, limit: usize) -> Reply<'_, Vec<Arc<Entry>>>;
 
-    /// Tells `copies` from now on what other gateways do. A store that others share does not answer `update` or
-    /// `delete` before every gateway that it can still reach has forgotten its copy. Whoever nobody shares this with
-    /// has nothing to tell.
+    /// Tells `copies` from now on of every write, whoever makes it. `update` and `delete` are not answered before
+    /// every gateway that can still be reached has forgotten its copy; this one has also when nobody waits for the
+    /// answer any more.
     fn attach(&self, copies: Arc<dyn Copies>) {
         copies.trust(true);
     }

@@ -171,7 +171,7 @@ fn neither_the_client_nor_the_app_can_choose_an_id() {
 #[test]
 fn a_thousand_unknown_ids_create_nothing() {
     for session in ["cookie: { secure: auto }", "save_every_request: true, cookie: { secure: auto }"] {
-        let bounds = "store: { max_sessions: 1 }\nlimits: { unknown_ids_per_minute: null }";
+        let bounds = "store: { type: memory, max_sessions: 1 }\nlimits: { unknown_ids_per_minute: null }";
         let site = Site::with_config(By::Header, session, bounds);
         let mut first = site.visitor();
         first.does("set");

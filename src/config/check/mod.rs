@@ -10,6 +10,7 @@ mod login;
 mod route;
 mod rule;
 mod session;
+mod store;
 mod syntax;
 
 pub(super) use login::users;
@@ -22,6 +23,7 @@ use super::tree::Node;
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     listener::check(config, checks);
     session::check(config, checks);
+    store::check(config, checks);
     cookie::check(config, checks);
     login::check(&config.login, checks);
     route::check(config, checks);

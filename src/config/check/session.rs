@@ -1,4 +1,4 @@
-//! Checks of the session's times and keys, and of the store.
+//! Checks of the session's times and keys.
 
 use super::Checks;
 use crate::config::schema::{Config, Duration, Session, Size};
@@ -16,9 +16,6 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     check_rotation(session, checks);
     check_sizes(session, checks);
     check_keys(session, checks);
-    if config.store.max_sessions == 0 {
-        checks.problem("store.max_sessions", "must be more than 0");
-    }
 }
 
 fn check_times(session: &Session, checks: &mut Checks<'_>) {

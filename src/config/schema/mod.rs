@@ -10,13 +10,17 @@ mod route;
 mod rule;
 mod session;
 mod shapes;
+mod store;
 mod values;
 
 pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls, Workers};
 pub use login::{Form, Login, Regulation, User};
-pub use route::{Access, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, Route, SessionHeaders, Upstream};
+pub use route::{
+    Access, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, OnStoreError, Route, SessionHeaders, Upstream,
+};
 pub use rule::{Expiry, HeaderTemplate, Piece, Rule, StatusPattern, Then, When, moment};
-pub use session::{Cookie, Create, OnLimit, SameSite, Secure, Session, Store, StoreType};
+pub use session::{Cookie, Create, OnLimit, SameSite, Secure, Session};
+pub use store::{Cache, Store, StoreType};
 pub use values::{Duration, Size};
 
 use std::path::PathBuf;

@@ -25,6 +25,9 @@ pub struct Route {
     pub identity: IdentityConfig,
     /// Whether the app sees the session's data, and may change it, by `Session-*` headers.
     pub session_headers: SessionHeaders,
+    /// What happens while the session store does not answer; null = by `access`: a public route is served to
+    /// everybody as a stranger unless its app sees or changes sessions.
+    pub on_store_error: Option<OnStoreError>,
     /// Whether requests here keep the session alive.
     pub activity: bool,
     /// What is done to the session when the app answers so and so.
@@ -41,6 +44,7 @@ impl Default for Route {
             upstream: Upstream::default(),
             identity: IdentityConfig::default(),
             session_headers: SessionHeaders::default(),
+            on_store_error: None,
             activity: true,
             rules: Vec::new(),
         }
@@ -58,6 +62,16 @@ pub enum SessionHeaders {
     Read,
     /// It sees and changes them, and may sign people in and out.
     ReadWrite,
+}
+
+/// What happens to a request while the session store does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStoreError {
+    /// 503 with `Retry-After`; nobody is signed out.
+    Unavailable,
+    /// Served as if nobody were signed in; the cookie stays as it is.
+    Anonymous,
 }
 
 /// Who may pass a route.

@@ -144,28 +144,3 @@ pub enum OnLimit {
     /// The sign-in is refused.
     Deny,
 }
-
-/// Where sessions are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// The engine.
-    #[serde(rename = "type")]
-    pub kind: StoreType,
-    /// Memory: sessions held at once; anonymous ones are evicted first, signed-in ones never.
-    pub max_sessions: u32,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { kind: StoreType::Memory, max_sessions: 1_000_000 }
-    }
-}
-
-/// The engine that keeps sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StoreType {
-    /// This process's memory: a restart signs everybody out.
-    Memory,
-}

@@ -15,6 +15,12 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct Duration(std::time::Duration);
 
 impl Duration {
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn millis(n: u64) -> Self {
+        Self(std::time::Duration::from_millis(n))
+    }
+
     /// So many seconds.
     #[must_use]
     pub const fn seconds(n: u64) -> Self {

@@ -10,24 +10,24 @@ use super::super::data::Data;
 use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::record::{Record, Stored};
-use super::super::session::{Session, stored_in};
-use super::open::MOST_HOPS;
+use super::super::session::{BeforeSignIn, Session};
 use super::{Error, Event, Manager, Visit};
-use crate::store::{self, Key};
+use crate::clock::Timestamp;
+use crate::store;
 
 impl Manager {
     /// It ended while this request was served. Only somebody who has just signed in begins another.
     pub(super) async fn begin_after_the_end(
         &self,
         session: &Session,
-        successor: Option<Key>,
+        before_sign_in: Option<&BeforeSignIn>,
         visit: Visit<'_>,
     ) -> Result<Option<HeaderValue>, Error> {
         if !session.changes.iter().any(|change| matches!(change, Change::SignIn { .. })) {
             tracing::debug!("a session ended while a request was served: what the request recorded is dropped");
             return Ok(None);
         }
-        self.begin(session, successor, visit).await
+        self.begin(session, before_sign_in, visit).await
     }
 
     /// What a sign-in of a moment ago has left to the same user: the form was sent twice, and either response may be
@@ -35,32 +35,26 @@ impl Manager {
     async fn data_of_the_other_sign_in(
         &self,
         session: &Session,
-        mut key: Key,
-        visit: Visit<'_>,
+        before: &BeforeSignIn,
+        now: Timestamp,
     ) -> Result<Option<Data>, Error> {
         let Some(user) = session.changes.iter().rev().find_map(Change::user) else { return Ok(None) };
-        for _ in 0..MOST_HOPS {
-            let Some(entry) = self.store.load(key).await? else { break };
-            match stored_in(&entry) {
-                Some(Stored::Alias(alias)) => key = Key(alias.successor),
-                Some(Stored::Session(record)) => {
-                    // SECURITY: who held the old id may be anybody, but has proven now to be this user.
-                    let is_theirs = record.identity.as_ref().is_some_and(|identity| &*identity.user == user);
-                    let lives = self.policy.judge(Times::of(record, entry.last_seen()), visit.now).is_ok();
-                    return Ok((is_theirs && lives).then(|| record.data.clone()));
-                }
-                None => break,
-            }
-        }
-        Ok(None)
+        let Some(entry) = self.store.load(before.successor).await? else { return Ok(None) };
+        let Some(Stored::Session(record)) = Stored::decode(&entry.bytes(), || Some(before.rest.key.clone())) else {
+            return Ok(None);
+        };
+        // SECURITY: who held the old id may be anybody, but has proven now to be this user.
+        let is_theirs = record.identity.as_ref().is_some_and(|identity| &*identity.user == user);
+        let lives = self.policy.judge(Times::of(&record, entry.last_seen()), now).is_ok();
+        Ok((is_theirs && lives).then_some(record.data))
     }
 
-    /// A new session, if what was recorded leaves something to keep. `successor`: where a sign-in has moved the one
-    /// that the browser came with.
+    /// A new session, if what was recorded leaves something to keep. `before_sign_in`: where a sign-in has
+    /// moved the one that the browser came with.
     pub(super) async fn begin(
         &self,
         session: &Session,
-        successor: Option<Key>,
+        before_sign_in: Option<&BeforeSignIn>,
         visit: Visit<'_>,
     ) -> Result<Option<HeaderValue>, Error> {
         let mut before = match &session.fresh {
@@ -68,8 +62,8 @@ impl Manager {
             None => Record::new(visit.now)?,
         };
         before.issued = visit.now;
-        if let Some(successor) = successor {
-            before.data = self.data_of_the_other_sign_in(session, successor, visit).await?.unwrap_or_default();
+        if let Some(replaced) = before_sign_in {
+            before.data = self.data_of_the_other_sign_in(session, replaced, visit.now).await?.unwrap_or_default();
         }
         let id = Id::generate()?;
         let mut meta = self.envelope(&id, &before, visit);
@@ -79,7 +73,7 @@ impl Manager {
         }
         meta.user = record.identity.as_ref().map(|identity| identity.user.clone());
         let event = if meta.user.is_some() { Event::SignedIn } else { Event::Created };
-        let entry = self.entry(meta.clone(), &record, visit.now, visit.now);
+        let entry = self.entry(&id, meta.clone(), &record, visit.now, visit.now)?;
         match self.store.create(id.key(), entry).await {
             Ok(_) => {}
             // What the app wanted kept is less than its answer.

@@ -12,7 +12,7 @@ use super::super::data::Map;
 use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::record::{Record, Stored};
-use super::super::session::{Found, Hold, Presented, Session, record_of, stored_in};
+use super::super::session::{BeforeSignIn, Found, Hold, Presented, Session, record_of, stored_in};
 use super::open::MOST_HOPS;
 use super::rotation::Replaced;
 use super::{Committed, Error, Event, Manager, Visit};
@@ -31,7 +31,7 @@ pub(super) struct Live {
 enum Reloaded {
     Live(Live),
     /// A sign-in has moved it there.
-    SignedIn(Key),
+    SignedIn(BeforeSignIn),
     Ended,
 }
 
@@ -73,6 +73,10 @@ impl Manager {
     }
 
     async fn apply(&self, mut session: Session, visit: Visit<'_>, status: StatusCode) -> Result<Committed, Error> {
+        if session.is_cut_off {
+            tracing::warn!("the session store does not answer: what an app or a rule recorded is dropped");
+            return Ok(Committed::default());
+        }
         let failed = status.is_server_error();
         session.has_failed = failed;
         session.may_rotate = !session.is_no_activity && !failed && status != StatusCode::SWITCHING_PROTOCOLS;
@@ -178,7 +182,7 @@ impl Manager {
         let session = &*session;
         let given = match &session.found {
             Some(found) => self.write_to(found, session, visit).await?,
-            None => self.begin(session, session.replaced.as_ref().map(|before| before.successor), visit).await?,
+            None => self.begin(session, session.replaced.as_deref(), visit).await?,
         };
         Ok(match (given, session.presented) {
             (Some(line), _) => Cookie::Give(line),
@@ -212,7 +216,7 @@ impl Manager {
                 None => {
                     let mut meta = live.entry.meta.clone();
                     meta.user = after.identity.as_ref().map(|identity| identity.user.clone());
-                    let entry = self.entry(meta, &after, last_seen, live.entry.last_seen());
+                    let entry = self.entry(&live.id, meta, &after, last_seen, live.entry.last_seen())?;
                     let updated = self.store.update(live.key, live.entry.version(), entry).await?;
                     (updated == Updated::Done).then_some(after)
                 }
@@ -223,8 +227,8 @@ impl Manager {
             }
             match self.reload(&live).await? {
                 Reloaded::Live(latest) => live = latest,
-                Reloaded::SignedIn(successor) => {
-                    return self.begin_after_the_end(session, Some(successor), visit).await;
+                Reloaded::SignedIn(before) => {
+                    return self.begin_after_the_end(session, Some(&before), visit).await;
                 }
                 Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
             }
@@ -235,11 +239,12 @@ impl Manager {
     async fn reload(&self, live: &Live) -> Result<Reloaded, Error> {
         let (mut id, mut key, mut hold) = (live.id.clone(), live.key, live.hold);
         for _ in 0..MOST_HOPS {
-            let Some(entry) = self.store.load(key).await? else { break };
+            let Some(entry) = self.load(key, &id).await? else { break };
             let next = match stored_in(&entry) {
                 Some(Stored::Session(_)) => return Ok(Reloaded::Live(Live { id, key, entry, hold })),
                 Some(Stored::Alias(alias)) if alias.is_of_sign_in() => {
-                    return Ok(Reloaded::SignedIn(Key(alias.successor)));
+                    let Some(rest) = alias.rest(&id) else { break };
+                    return Ok(Reloaded::SignedIn(BeforeSignIn { successor: Key(alias.successor), rest }));
                 }
                 Some(Stored::Alias(alias)) => {
                     let is_unused = alias.used.is_none() && hold != Hold::Withheld;

@@ -1,13 +1,12 @@
 //! Endings: signed out, expired, revoked, stolen. What has ended is deleted, with every way that leads to it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::super::record::Stored;
-use super::super::session::{Found, stored_in};
+use super::super::record::Open;
+use super::super::session::Found;
 use super::open::MOST_HOPS;
 use super::{Error, Event, Manager};
-use crate::store::{Entry, Key};
+use crate::store::Key;
 
 impl Manager {
     /// Ends every session of a user; returns how many there were.
@@ -77,13 +76,15 @@ impl Manager {
         // No bound is needed: each turn deletes what a rotation has made.
         loop {
             let Some(gone) = self.store.delete(key).await? else { return Ok(false) };
-            match stored_in(&gone) {
-                Some(Stored::Alias(alias)) if alias.is_of_sign_in() && !event.reaches_beyond_a_sign_in() => {
+            let open = Open::decode(&gone.bytes());
+            match &open {
+                Some(Open::Alias(alias)) if alias.is_of_sign_in() && !event.reaches_beyond_a_sign_in() => {
                     return Ok(false);
                 }
-                Some(Stored::Alias(alias)) => key = Key(alias.successor),
-                Some(Stored::Session(_)) | None => {
-                    self.forget_predecessors(key, &gone).await?;
+                Some(Open::Alias(alias)) => key = Key(alias.successor),
+                Some(Open::Session(_)) | None => {
+                    let before = open.as_ref().and_then(Open::predecessor);
+                    self.forget_predecessors(key, before).await?;
                     self.note(event, &gone.meta, address, reason);
                     return Ok(true);
                 }
@@ -93,13 +94,13 @@ impl Manager {
 
     /// Deletes the ways that lead to what has ended. A rotation that was beaten has left none: what stands in its
     /// place is somebody else's.
-    async fn forget_predecessors(&self, ended: Key, gone: &Arc<Entry>) -> Result<(), Error> {
-        let (mut successor, mut next) = (ended, stored_in(gone).and_then(Stored::predecessor));
+    async fn forget_predecessors(&self, ended: Key, predecessor: Option<[u8; 32]>) -> Result<(), Error> {
+        let (mut successor, mut next) = (ended, predecessor);
         for _ in 0..MOST_HOPS {
             let Some(key) = next.take().map(Key) else { break };
             let Some(entry) = self.store.load(key).await? else { break };
-            match stored_in(&entry) {
-                Some(Stored::Alias(alias)) if alias.successor == successor.0 => {
+            match Open::decode(&entry.bytes()) {
+                Some(Open::Alias(alias)) if alias.successor == successor.0 => {
                     self.store.delete(key).await?;
                     (successor, next) = (key, alias.predecessor);
                 }

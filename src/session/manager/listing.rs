@@ -11,7 +11,7 @@ use super::super::data::Map;
 use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::record::{Record, Stored};
-use super::super::session::stored_in;
+use super::super::session::opened;
 use super::open::MOST_HOPS;
 use super::{Error, Event, Manager};
 use crate::clock::Timestamp;
@@ -161,7 +161,7 @@ impl Manager {
         let Some(mut id) = Id::parse(value) else { return Ok(None) };
         for _ in 0..MOST_HOPS {
             let Some(entry) = self.store.load(id.key()).await? else { break };
-            match stored_in(&entry) {
+            match opened(&entry, &id) {
                 Some(Stored::Session(record)) => return Ok(self.shown(&entry, record, now)),
                 Some(Stored::Alias(alias)) => match alias.open(&id) {
                     Some(successor) => id = successor,

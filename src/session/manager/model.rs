@@ -84,7 +84,7 @@ impl World {
         change(&mut session);
         let keyring = Keyring::from_config(&["k".repeat(32).into()], Path::new("/")).unwrap();
         let shared: Arc<Stepped> = Arc::clone(&store);
-        Self { manager: Manager::new(&session, None, keyring, shared), store }
+        Self { manager: Manager::new(&session, None, keyring, shared, super::AtRest::Open), store }
     }
 
     async fn serve(&self, request: Request) -> Answer {

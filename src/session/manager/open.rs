@@ -13,7 +13,7 @@ use super::super::expiry::Times;
 use super::super::id::Id;
 use super::super::recall::Recall;
 use super::super::record::{Record, Stored};
-use super::super::session::{BeforeSignIn, Found, Presented, Session, record_of, stored_in};
+use super::super::session::{BeforeSignIn, Found, Presented, Session, opened, record_of, stored_in};
 use super::{Error, Event, Manager};
 use crate::clock::Timestamp;
 use crate::config::schema::Create;
@@ -100,12 +100,13 @@ impl Manager {
             let Some(record) = found.record().filter(|record| !record.flash.is_empty()) else { break };
             let flash = record.flash.clone();
             let without = Record { flash: Data::default(), ..record.clone() };
-            let without = self.entry(found.entry.meta.clone(), &without, found.entry.last_seen(), session.opened);
+            let meta = found.entry.meta.clone();
+            let without = self.entry(&found.id, meta, &without, found.entry.last_seen(), session.opened)?;
             let updated = self.store.update(found.key, found.entry.version(), without).await?;
             if updated == Updated::Done {
                 session.flash = flash;
             }
-            let latest = self.store.load(found.key).await?.filter(|entry| record_of(entry).is_some());
+            let latest = self.load(found.key, &found.id).await?.filter(|entry| record_of(entry).is_some());
             match (latest, updated) {
                 (Some(latest), Updated::Conflict) => found.entry = latest,
                 (latest, _) => {
@@ -128,9 +129,9 @@ impl Manager {
 
     /// PERF: the usual case, without a suspension point: a living session under the id that was presented.
     fn usual(&self, value: &[u8], key: Key, entry: &Arc<Entry>, now: Timestamp) -> Option<Found> {
-        let record = record_of(entry).filter(|record| record.predecessor.is_none())?;
-        let remaining = self.policy.judge(Times::of(record, entry.last_seen()), now).ok()?;
         let id = Id::parse(value)?;
+        let record = opened(entry, &id)?.session().filter(|record| record.predecessor.is_none())?;
+        let remaining = self.policy.judge(Times::of(record, entry.last_seen()), now).ok()?;
         Some(Found { id, key, entry: Arc::clone(entry), remaining, via: Vec::new(), offer: false })
     }
 
@@ -157,11 +158,11 @@ impl Manager {
     }
 
     async fn find(&self, id: Id, key: Key, entry: Arc<Entry>, address: IpAddr, now: Timestamp) -> Result<Seen, Error> {
-        match stored_in(&entry) {
+        match opened(&entry, &id) {
             Some(Stored::Session(record)) => {
                 let settled = match record.predecessor {
                     None => entry,
-                    Some(_) => self.settle_rotation(key, entry, now).await?,
+                    Some(_) => self.settle_rotation(&id, key, entry, now).await?,
                 };
                 self.judge(id, key, settled, Way::default(), address, now).await
             }
@@ -188,8 +189,9 @@ impl Manager {
             let Some(Stored::Alias(alias)) = stored_in(&entry) else { break };
             let is_over = alias.used.is_some_and(|used| !self.policy.is_in_grace(used, now));
             if alias.is_of_sign_in() {
-                let before = BeforeSignIn { successor: Key(alias.successor), csrf: alias.csrf };
-                return Ok(if is_over { Seen::Nothing } else { Seen::Replaced(before) });
+                let rest = alias.rest(&id).filter(|_| !is_over);
+                let successor = Key(alias.successor);
+                return Ok(rest.map_or(Seen::Nothing, |rest| Seen::Replaced(BeforeSignIn { successor, rest })));
             }
             if is_over {
                 self.end_stolen(presented, Key(alias.successor), address).await?;
@@ -199,7 +201,7 @@ impl Manager {
             way.via.push(key);
             way.offer &= alias.used.is_none();
             key = next.key();
-            let Some(successor) = self.store.load(key).await? else { break };
+            let Some(successor) = self.load(key, &next).await? else { break };
             id = next;
             entry = successor;
             if record_of(&entry).is_some() {
@@ -219,10 +221,21 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
-        let Some(record) = record_of(&entry) else { return Ok(Seen::Nothing) };
-        match self.policy.judge(Times::of(record, entry.last_seen()), now) {
-            Ok(remaining) => Ok(Seen::Living(Found { id, key, entry, remaining, via: way.via, offer: way.offer })),
-            Err(_) => {
+        let living = |entry: Arc<Entry>| {
+            let remaining = self.policy.judge(Times::of(record_of(&entry)?, entry.last_seen()), now).ok()?;
+            Some((entry, remaining))
+        };
+        let mut found = living(entry);
+        if found.is_none() {
+            // It may have been a copy: another gateway has seen the user since.
+            let latest = self.store.load_latest(key).await?;
+            found = latest.filter(|entry| opened(entry, &id).is_some()).and_then(living);
+        }
+        match found {
+            Some((entry, remaining)) => {
+                Ok(Seen::Living(Found { id, key, entry, remaining, via: way.via, offer: way.offer }))
+            }
+            None => {
                 self.end_expired(key, address).await;
                 Ok(Seen::Nothing)
             }
@@ -232,7 +245,13 @@ impl Manager {
     /// The browser uses the id it was given: from now on the grace of the one before runs.
     ///
     /// The alias is written first: if we end in between, the next request does it again.
-    async fn settle_rotation(&self, key: Key, mut entry: Arc<Entry>, now: Timestamp) -> Result<Arc<Entry>, Error> {
+    async fn settle_rotation(
+        &self,
+        id: &Id,
+        key: Key,
+        mut entry: Arc<Entry>,
+        now: Timestamp,
+    ) -> Result<Arc<Entry>, Error> {
         for _ in 0..MOST_TRIES {
             let Some(record) = record_of(&entry) else { break };
             let mut next = record.predecessor;
@@ -244,9 +263,9 @@ impl Manager {
                 next = self.start_grace(Key(alias), now).await?;
             }
             let record = Record { predecessor: None, ..record.clone() };
-            let settled = self.entry(entry.meta.clone(), &record, entry.last_seen(), now);
+            let settled = self.entry(id, entry.meta.clone(), &record, entry.last_seen(), now)?;
             self.store.update(key, entry.version(), settled).await?;
-            match self.store.load(key).await?.filter(|entry| record_of(entry).is_some()) {
+            match self.load(key, id).await?.filter(|entry| record_of(entry).is_some()) {
                 Some(latest) => entry = latest,
                 None => break,
             }

@@ -9,8 +9,8 @@ use super::super::alias::Alias;
 use super::super::changes::Change;
 use super::super::expiry::Times;
 use super::super::id::Id;
-use super::super::record::Record;
-use super::super::session::{Hold, Session, record_of};
+use super::super::record::{Open, Record};
+use super::super::session::{Hold, Session};
 use super::commit::Live;
 use super::{Error, Event, GATES, Manager, Visit};
 use crate::clock::Timestamp;
@@ -85,7 +85,7 @@ impl Manager {
         let alias = match rotation {
             Rotation::Plain => {
                 record.predecessor = Some(live.key.0);
-                Alias::rotated(&live.id, &id, before.predecessor)
+                Alias::rotated(&live.id, &id, before.predecessor)?
             }
             Rotation::SignIn | Rotation::Severed => {
                 record.predecessor = None;
@@ -94,12 +94,11 @@ impl Manager {
                 if rotation == Rotation::SignIn {
                     meta = self.envelope(&id, &record, visit);
                 }
-                Some(Alias::signed_in(id.key(), visit.now, before.csrf))
+                Alias::signed_in(&live.id, &id, visit.now, &before.csrf)?
             }
         };
-        let Some(alias) = alias else { return Err(super::NoRandomness.into()) };
         let last_seen = if rotation == Rotation::SignIn { visit.now } else { last_seen };
-        let successor = self.entry(meta.clone(), &record, last_seen, live.entry.last_seen());
+        let successor = self.entry(&id, meta.clone(), &record, last_seen, live.entry.last_seen())?;
         let deadline = match rotation {
             Rotation::Plain => successor.deadline(),
             // Beyond the grace it leads nowhere, but a slow request that has found the session before may end it yet.
@@ -155,9 +154,9 @@ impl Manager {
         let listed = self.store.list_by_user(user).await?;
         let known: Vec<_> = listed.iter().map(|(key, _)| *key).chain(own).collect();
         let counts = |(key, entry): &(Key, Arc<Entry>)| {
-            let Some(record) = record_of(entry) else { return false };
-            let is_a_successor = record.predecessor.is_some_and(|before| known.contains(&Key(before)));
-            let lives = self.policy.judge(Times::of(record, entry.last_seen()), now).is_ok();
+            let Some(Open::Session(outline)) = Open::decode(&entry.bytes()) else { return false };
+            let is_a_successor = outline.predecessor.is_some_and(|before| known.contains(&Key(before)));
+            let lives = self.policy.judge(Times::of_outline(&outline, entry.last_seen()), now).is_ok();
             Some(*key) != own && !is_a_successor && lives
         };
         Ok(listed.into_iter().filter(counts).collect())

@@ -17,7 +17,7 @@ fn manager(change: impl Fn(&mut schema::Session)) -> Manager {
     let mut session = schema::Session::default();
     change(&mut session);
     let keyring = Keyring::from_config(&["k".repeat(32).into()], Path::new("/")).unwrap();
-    Manager::new(&session, None, keyring, Arc::new(MemoryStore::new(100)))
+    Manager::new(&session, None, keyring, Arc::new(MemoryStore::new(100)), AtRest::Sealed)
 }
 
 fn visit(now: Timestamp) -> Visit<'static> {

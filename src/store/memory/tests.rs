@@ -181,6 +181,29 @@ fn after_any_race_index_and_counts_agree_with_the_table() {
     assert_eq!(evicted, evictable);
 }
 
+#[test]
+fn a_session_that_is_moved_again_and_again_is_always_listed() {
+    let store = MemoryStore::new(1000);
+    put(&store, 0);
+    let missed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let moving = scope.spawn(|| {
+            for n in 1..20_000 {
+                put(&store, n);
+                store.replace(key(n - 1), 1, alias());
+            }
+        });
+        while !moving.is_finished() {
+            missed.fetch_add(usize::from(store.of_user("ann").is_empty()), Ordering::Relaxed);
+        }
+    });
+    assert_eq!(missed.into_inner(), 0);
+}
+
+fn put(store: &MemoryStore, n: u64) {
+    assert!(store.insert(key(n), entry(Some("ann"))).unwrap());
+}
+
 const KEYS: u64 = 2;
 
 fn agree(store: &MemoryStore) -> bool {

@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use http::{HeaderMap, StatusCode};
+
 use super::super::super::keyring::Keyring;
+use super::super::super::recall::Recall;
+use super::super::{AtRest, Visit};
 use super::*;
 use crate::config::schema;
 use crate::store::conformance::{alias, key};
@@ -13,7 +17,7 @@ const NOW: Timestamp = Timestamp(1000);
 
 fn manager() -> Manager {
     let keyring = Keyring::from_config(&["k".repeat(32).into()], Path::new("/")).unwrap();
-    Manager::new(&schema::Session::default(), None, keyring, Arc::new(MemoryStore::new(100_000)))
+    Manager::new(&schema::Session::default(), None, keyring, Arc::new(MemoryStore::new(100_000)), AtRest::Sealed)
 }
 
 /// The `n`th session; it ends at `deadline`.
@@ -99,4 +103,22 @@ async fn what_is_no_cursor_leads_nowhere() {
     assert!(manager.list(Some(b"x"), 10, NOW).await.unwrap().sessions.is_empty());
     assert!(manager.list_of_user("ann", Some(&[0xff; 16]), 10, NOW).await.unwrap().sessions.is_empty());
     assert!(manager.look_up(b"no id", NOW).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_sealed_record_opens_for_its_id_alone() {
+    let manager = manager();
+    let address = [192, 0, 2, 1].into();
+    let visit = Visit { now: NOW, address, agent: None, https: true };
+    let mut session = manager.open(&HeaderMap::new(), &Recall::default(), address, NOW).await.unwrap();
+    session.sign_in(Identity::named("ann"), false);
+    let committed = manager.commit(session, visit, StatusCode::OK).await.unwrap();
+    let cookie = committed.set_cookie[0].to_str().unwrap();
+    let id = cookie.split(['=', ';']).nth(1).unwrap();
+    let shown = manager.look_up(id.as_bytes(), NOW).await.unwrap().unwrap();
+    assert_eq!((&*shown.identity.unwrap().user, shown.since), ("ann", NOW));
+    assert_eq!(manager.list(None, 10, NOW).await.unwrap().sessions, [shown.listed.clone()]);
+    assert!(manager.look_up(&[b'a'; 32], NOW).await.unwrap().is_none());
+    assert!(manager.revoke_by_handle(shown.listed.handle, NOW).await.unwrap());
+    assert!(manager.look_up(id.as_bytes(), NOW).await.unwrap().is_none());
 }

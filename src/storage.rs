@@ -1,0 +1,77 @@
+//! Which store the configuration asks for, opened.
+//!
+//! Called by `app` for a running gateway and by `cli` for work on the store itself. Everything that needs I/O
+//! of its own runs on the runtime that it is given, never on a worker.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::config::Config;
+use crate::config::schema::{self, StoreType};
+use crate::session::AtRest;
+use crate::store::timed::{Latency, Timed};
+use crate::store::{CachedStore, MemoryStore, Store};
+
+/// A store and how records lie in it.
+pub struct Storage {
+    /// As the session manager asks it.
+    pub store: Arc<dyn Store>,
+    /// Whether records are sealed.
+    pub at_rest: AtRest,
+    /// How long its answers take that are not at hand.
+    pub latency: Arc<Latency>,
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {}
+
+impl Storage {
+    /// `store`, with an eye on how long it takes.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, at_rest: AtRest) -> Self {
+        let latency = Arc::new(Latency::default());
+        Self { store: Arc::new(Timed::new(store, Arc::clone(&latency))), at_rest, latency }
+    }
+}
+
+/// Opens what `store` asks for, with copies kept near where that is faster.
+///
+/// # Errors
+/// When the store cannot be opened. A server that does not answer yet is no error: it is asked again.
+pub fn open(config: &Config, runtime: &Handle) -> Result<Storage, StorageError> {
+    let store = bare(config, runtime)?;
+    let storage = match config.store.kind {
+        // PERF: memory has everything at hand; there is nothing to time.
+        StoreType::Memory => return Ok(Storage { store, at_rest: AtRest::Open, latency: Arc::default() }),
+        StoreType::Disk | StoreType::Redis | StoreType::Postgres => Storage::new(store, AtRest::Sealed),
+    };
+    Ok(match config.store.cache {
+        Some(schema::Cache { max_entries }) => {
+            Storage { store: Arc::new(CachedStore::new(storage.store, max_entries as usize)), ..storage }
+        }
+        None => storage,
+    })
+}
+
+/// The store alone, for whoever reads or writes each entry once.
+///
+/// # Errors
+/// As [`open`].
+pub fn bare(config: &Config, _runtime: &Handle) -> Result<Arc<dyn Store>, StorageError> {
+    let store = &config.store;
+    Ok(match store.kind {
+        StoreType::Memory => Arc::new(MemoryStore::new(store.max_sessions as usize)),
+        StoreType::Disk | StoreType::Redis | StoreType::Postgres => {
+            Arc::new(MemoryStore::new(store.max_sessions as usize))
+        }
+    })
+}
+
+/// Where the disk store lies.
+#[must_use]
+pub fn directory(config: &Config) -> PathBuf {
+    config.store.path.clone().unwrap_or_else(|| config.data_dir.join("sessions"))
+}
