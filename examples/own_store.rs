@@ -102,7 +102,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1).unwrap_or_else(|| "cloakroom.yaml".to_owned());
     let config = config::load(file.as_ref(), &|name| std::env::var(name).ok())?.config;
     // Sealed, as it should be wherever others may read what the store writes.
-    let storage = Storage { store: Arc::new(MapStore::default()), at_rest: AtRest::Sealed };
+    let storage = Storage::new(Arc::new(MapStore::default()), AtRest::Sealed);
     let gateway = app::start_on(&config, Arc::new(SteadyClock::start()), |_| Ok(storage))?;
     println!("listening on {}; Enter ends it", gateway.addresses().first().ok_or("no listener")?);
     std::io::stdin().read_line(&mut String::new())?;

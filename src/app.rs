@@ -74,7 +74,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
 pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    start_on(config, clock, |control| storage::open(config, control))
+    let on = Arc::clone(&clock);
+    start_on(config, clock, |control| storage::open(config, &on, control))
 }
 
 /// The same with sessions somewhere else: `open` is given the runtime on which a store may do its work.
@@ -100,7 +101,8 @@ pub fn start_on(
     let users = watch_users(&gateway, control.handle())?;
     control.spawn(sweep(Arc::clone(&gateway), Arc::clone(&clock)));
     if let Some(listener) = admin {
-        control.spawn(admin::serve(listener, Arc::clone(&gateway), Arc::clone(&clock), shutdown.signal()));
+        let guard = admin::Guard::from_config(&config.admin);
+        control.spawn(admin::serve(listener, guard, Arc::clone(&gateway), Arc::clone(&clock), shutdown.signal()));
     }
 
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
@@ -202,7 +204,8 @@ impl Part {
             tokio::task::spawn_local(flush(access.clone()));
             let (limits, connections, shutdown) = (self.limits, self.connections, self.shutdown);
             let socket_side = server::Worker { limits, timers: timers.clone(), connections, shutdown };
-            let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access };
+            let tally = self.gateway.traffic.join();
+            let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access, tally };
             let worker = Rc::new(worker);
             let connect = move |peer| {
                 let connection = Rc::new(pipeline::Connection::new(Rc::clone(&worker), peer));

@@ -1,7 +1,14 @@
 //! The command line: which sub-command, which file. Everything else is configuration.
+//!
+//! `sessions` holds what concerns the sessions of a gateway at work, `operator` the way there.
+
+mod operator;
+mod sessions;
+mod table;
+mod transfer;
 
 use std::io::{IsTerminal, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
-use crate::admin;
+use self::operator::Operator;
+use self::sessions::Sessions;
 use crate::app::{self, Running};
 use crate::auth::hash;
 use crate::clock::SteadyClock;
@@ -46,15 +54,9 @@ enum Command {
     HashPassword,
     /// Ask the running gateway whether it is ready: exit code 0 or 1
     Healthcheck(ConfigFile),
-    /// See to the sessions of the running gateway
+    /// See to the sessions of the running gateway, or move them to another store
     #[command(subcommand)]
     Sessions(Sessions),
-}
-
-#[derive(Subcommand)]
-enum Sessions {
-    /// Delete at once what has expired; the gateway does it by itself every minute
-    ClearExpired(ConfigFile),
 }
 
 #[derive(clap::Args)]
@@ -76,7 +78,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Schema => schema(),
         Command::HashPassword => hash_password(),
         Command::Healthcheck(file) => Ok(healthcheck(&file)),
-        Command::Sessions(Sessions::ClearExpired(file)) => clear_expired(&file),
+        Command::Sessions(command) => or_the_reader_left(sessions::run(command)),
     }
 }
 
@@ -160,11 +162,15 @@ fn read_password() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
+/// A container's patience with a check is short.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+
 fn healthcheck(file: &ConfigFile) -> ExitCode {
-    match ask(file, "GET", "/readyz") {
-        Ok((status, body)) => {
-            println!("{status} {body}");
-            if status == "200" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let answer = Operator::of(&file.config).and_then(|gateway| gateway.ask("GET", "/readyz", None, HEALTH_TIMEOUT));
+    match answer {
+        Ok(answer) => {
+            println!("{} {}", answer.status, answer.body);
+            if answer.status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("cloakroom: {error:#}");
@@ -173,38 +179,13 @@ fn healthcheck(file: &ConfigFile) -> ExitCode {
     }
 }
 
-fn clear_expired(file: &ConfigFile) -> anyhow::Result<ExitCode> {
-    let (status, body) = ask(file, "POST", admin::CLEAR_EXPIRED)?;
-    let deleted = serde_json::from_str::<serde_json::Value>(&body).ok().and_then(|body| body["deleted"].as_u64());
-    match deleted {
-        Some(1) => println!("1 expired session deleted"),
-        Some(deleted) => println!("{deleted} expired sessions deleted"),
-        None => bail!("the gateway answered {status} {body}"),
+/// `cloakroom sessions list | head` is no failure.
+fn or_the_reader_left(result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    let left = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    match result {
+        Err(error) if error.downcast_ref().is_some_and(left) => Ok(ExitCode::SUCCESS),
+        result => result,
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Status and body of the running gateway's answer to its operator.
-fn ask(file: &ConfigFile, method: &str, path: &str) -> anyhow::Result<(String, String)> {
-    let loaded = config::load(&file.config, &|name| std::env::var(name).ok());
-    let config = loaded.map_err(|problems| anyhow::anyhow!("{problems}"))?.config;
-    let address = config.admin.address.context("admin.address is null: there is nobody to ask")?;
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, ADMIN_TIMEOUT)?;
-        stream.set_read_timeout(Some(ADMIN_TIMEOUT))?;
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes())?;
-        let mut answer = String::new();
-        stream.take(64 * 1024).read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = ask().with_context(|| format!("no answer from {address}{path}: is the gateway running?"))?;
-    let status = answer.split_whitespace().nth(1).unwrap_or("no status");
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status.to_owned(), body.to_owned()))
 }
 
 /// The signals that end the process, and the one that does not.

@@ -23,6 +23,8 @@ use crate::session::headers::TooLarge;
 use crate::session::rules::{RuleError, Rules};
 use crate::session::{Keyring, Manager};
 use crate::storage::Storage;
+use crate::store::timed::Latency;
+use crate::telemetry::traffic::Traffic;
 
 /// Everything a request needs.
 pub struct Gateway {
@@ -44,6 +46,10 @@ pub struct Gateway {
     pub prefix: String,
     /// How long a request body may make no progress.
     pub body_timeout: Duration,
+    /// How long the store takes.
+    pub store_latency: Arc<Latency>,
+    /// What went through, by route.
+    pub traffic: Traffic,
 }
 
 /// One app, or one part of an app.
@@ -120,6 +126,7 @@ impl Gateway {
         let places = config.routes.iter().map(|route| (route.host.as_deref(), route.path.as_deref().unwrap_or("/")));
         Ok(Self {
             router: Router::new(places),
+            traffic: Traffic::new(routes.len()),
             protected: Protected::new(routes.iter().map(|route| &route.identity)),
             routes,
             trusted_proxies: TrustedProxies::from_config(&config.trusted_proxies),
@@ -134,6 +141,7 @@ impl Gateway {
             pages: Pages::from_config(&config.login, hosts())?,
             prefix: config.prefix.clone(),
             body_timeout: config.limits.body_timeout.get(),
+            store_latency: storage.latency,
         })
     }
 }

@@ -29,6 +29,7 @@ use crate::reject::{Reader, Reject};
 use crate::session::rules::Asked;
 use crate::session::{self, Change, Committed, Recall, Session, Visit};
 use crate::telemetry::access::{AccessLog, Record};
+use crate::telemetry::traffic::{Fault, Tally};
 use crate::timers::Timers;
 
 pub use body::Body;
@@ -46,6 +47,8 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
     /// The access log.
     pub access: AccessLog,
+    /// Counts what goes through.
+    pub tally: Tally,
 }
 
 /// What all requests of one client connection share.
@@ -71,14 +74,16 @@ pub async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> R
     let (mut parts, incoming) = request.into_parts();
     let mut record = worker.access.begin(now, &parts.method, settle::host_for_log(&parts), parts.uri.path());
     let reader = settle::reader(&parts.headers);
-    let response = match settle::settle(gateway, peer, &mut parts, &incoming, now) {
+    let (route, response) = match settle::settle(gateway, peer, &mut parts, &incoming, now) {
         Ok(settled) => {
+            let route = settled.route_number();
             let exchange = Exchange { worker, gateway, peer, recall, settled, reader };
-            exchange.answer(parts, incoming, record.as_deref_mut()).await
+            (route, exchange.answer(parts, incoming, record.as_deref_mut()).await)
         }
-        Err(reject) => refuse(gateway, &reject, reader, None),
+        Err(reject) => (None, refuse(gateway, &reject, reader, None)),
     };
     let status = response.status();
+    worker.tally.answered(route, status);
     response.map(|body| body.recorded(record, status))
 }
 
@@ -203,14 +208,20 @@ impl Exchange<'_> {
         let lines = self.lines_for_the_app(route, &permit, session, &parts.headers);
         let request = self.for_the_app(route, parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
+        let (tally, number) = (&self.worker.tally, self.settled.route_number());
+        let watch = tally.watch(number, self.settled.now);
         let answer = match &self.settled.handshake {
-            None => proxy::forward(permit, &lines, pools, upstream, request).await?,
+            None => proxy::forward(permit, &lines, pools, upstream, request).await,
             // PERF: boxed for the same reason as above.
             Some(handshake) => {
-                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, handshake.clone(), request)).await?
+                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, handshake.clone(), request)).await
             }
         };
-        let mut answer = answer.map(Body::from);
+        match &answer {
+            Ok(_) => tally.served(number, watch),
+            Err(error) => fault(error).into_iter().for_each(|fault| tally.failed(number, fault)),
+        }
+        let mut answer = answer?.map(Body::from);
         keep_our_cookie_ours(self.gateway, route, &mut answer);
         if personal {
             headers::add_vary_cookie(answer.headers_mut());
@@ -309,6 +320,17 @@ impl Exchange<'_> {
     fn refuse(&self, reject: &Reject) -> Response<Body> {
         let route = self.settled.route(self.gateway).map(|route| &*route.name);
         refuse(self.gateway, reject, self.reader, route)
+    }
+}
+
+/// What an app has to answer for; a body that the client did not deliver is not its fault.
+fn fault(error: &proxy::Error) -> Option<Fault> {
+    match error {
+        proxy::Error::Resolve { .. } | proxy::Error::Connect { .. } => Some(Fault::Connect),
+        proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout => Some(Fault::Timeout),
+        proxy::Error::BadResponse(_) => Some(Fault::BadResponse),
+        proxy::Error::Broken(_) => Some(Fault::Broken),
+        proxy::Error::Client(_) => None,
     }
 }
 

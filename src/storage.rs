@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::config::Config;
+use crate::clock::Clock;
 use crate::config::schema::{self, StoreType};
+use crate::config::{Config, Secret};
 use crate::session::AtRest;
-use crate::store::{CachedStore, DiskStore, MemoryStore, Store, disk};
+use crate::store::redis::{self, BadUrl};
+use crate::store::timed::{Latency, Timed};
+use crate::store::{CachedStore, DiskStore, MemoryStore, RedisStore, Store, disk};
 
 /// A store and how records lie in it.
 pub struct Storage {
@@ -19,6 +22,8 @@ pub struct Storage {
     pub store: Arc<dyn Store>,
     /// Whether records are sealed.
     pub at_rest: AtRest,
+    /// How long its answers take that are not at hand.
+    pub latency: Arc<Latency>,
 }
 
 /// Why there is no store.
@@ -27,30 +32,44 @@ pub enum StorageError {
     /// The directory of the disk store.
     #[error("store.path: {0}")]
     Disk(#[from] disk::OpenError),
+    /// The address of Redis.
+    #[error("store.url: {0}")]
+    Redis(#[from] BadUrl),
+}
+
+impl Storage {
+    /// `store`, with an eye on how long it takes.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, at_rest: AtRest) -> Self {
+        let latency = Arc::new(Latency::default());
+        Self { store: Arc::new(Timed::new(store, Arc::clone(&latency))), at_rest, latency }
+    }
 }
 
 /// Opens what `store` asks for, with copies kept near where that is faster.
 ///
 /// # Errors
 /// When the store cannot be opened. A server that does not answer yet is no error: it is asked again.
-pub fn open(config: &Config, runtime: &Handle) -> Result<Storage, StorageError> {
-    let store = bare(config, runtime)?;
-    let at_rest = match config.store.kind {
-        StoreType::Memory => return Ok(Storage { store, at_rest: AtRest::Open }),
-        StoreType::Disk | StoreType::Redis | StoreType::Postgres => AtRest::Sealed,
+pub fn open(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Storage, StorageError> {
+    let store = bare(config, clock, runtime)?;
+    let storage = match config.store.kind {
+        // PERF: memory has everything at hand; there is nothing to time.
+        StoreType::Memory => return Ok(Storage { store, at_rest: AtRest::Open, latency: Arc::default() }),
+        StoreType::Disk | StoreType::Redis | StoreType::Postgres => Storage::new(store, AtRest::Sealed),
     };
-    let store = match config.store.cache {
-        Some(schema::Cache { max_entries }) => Arc::new(CachedStore::new(store, max_entries as usize)),
-        None => store,
-    };
-    Ok(Storage { store, at_rest })
+    Ok(match config.store.cache {
+        Some(schema::Cache { max_entries }) => {
+            Storage { store: Arc::new(CachedStore::new(storage.store, max_entries as usize)), ..storage }
+        }
+        None => storage,
+    })
 }
 
 /// The store alone, for whoever reads or writes each entry once.
 ///
 /// # Errors
 /// As [`open`].
-pub fn bare(config: &Config, _runtime: &Handle) -> Result<Arc<dyn Store>, StorageError> {
+pub fn bare(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Arc<dyn Store>, StorageError> {
     let store = &config.store;
     Ok(match store.kind {
         StoreType::Memory => Arc::new(MemoryStore::new(store.max_sessions as usize)),
@@ -58,7 +77,13 @@ pub fn bare(config: &Config, _runtime: &Handle) -> Result<Arc<dyn Store>, Storag
             let options = disk::Options { timeout: store.timeout.get(), ..disk::Options::new(directory(config)) };
             Arc::new(DiskStore::open(&options)?)
         }
-        StoreType::Redis | StoreType::Postgres => Arc::new(MemoryStore::new(store.max_sessions as usize)),
+        StoreType::Redis => {
+            let url = store.url.as_ref().map(Secret::reveal).unwrap_or_default();
+            let (prefix, timeout) = (store.prefix.clone(), store.timeout.get());
+            let options = redis::Options { prefix, timeout, ..redis::Options::new(url) };
+            Arc::new(RedisStore::connect(&options, Arc::clone(clock), runtime.clone())?)
+        }
+        StoreType::Postgres => Arc::new(MemoryStore::new(store.max_sessions as usize)),
     })
 }
 

@@ -287,7 +287,7 @@ fn secrets_come_from_the_environment_or_from_files() {
         let process = Process::start(dir.path(), &public(&format!("log: {{ level: trace }}\n{yaml}")), 1, environment);
         let mut browser = Browser::at(process.addresses()[0]);
         assert_eq!(browser.sign_in("ann", PASSWORD).status, 303);
-        assert!(!dir.path().join("cloakroom-data").exists(), "no key was generated");
+        assert!(!dir.path().join("cloakroom-data/session.key").exists(), "no key was generated");
         let (_, log) = process.terminate();
         assert!(!log.contains(SECRET) && !log.contains(&hash), "{log}");
     }

@@ -2,42 +2,191 @@
 //!
 //! Made anew for each question from the counters that the modules keep; nothing is registered anywhere.
 
+use std::fmt::Error;
+
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::clock::Timestamp;
+use crate::gateway::Gateway;
 use crate::session::{Counters, Manager};
+use crate::store::timed;
+use crate::telemetry::traffic;
 
 /// The media type of the text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The route of what falls on none: our own pages, and requests that are turned away before.
+const NO_ROUTE: &str = "-";
+
+type Labels = Vec<(&'static str, String)>;
+type Counts = Family<Labels, Counter>;
+
 /// The text.
-pub(super) async fn text(sessions: &Manager) -> String {
+pub(super) async fn text(gateway: &Gateway, now: Timestamp) -> String {
     let mut registry = Registry::with_prefix("cloakroom");
-    register(sessions.counters(), &mut registry);
-    // An unreachable store has no number: the line is then missing, as scrapers expect.
-    if let Ok(count) = sessions.count().await {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        registry.register("store_entries", "Sessions and aliases in the store", ConstGauge::new(count));
-    }
+    count_sessions(&gateway.sessions, now, &mut registry).await;
+    register_events(gateway.sessions.counters(), &mut registry);
+    register_logins(gateway, &mut registry);
+    register_store(&gateway.store_latency, &mut registry);
+    register_traffic(gateway, &mut registry);
     let mut text = String::new();
     // Writing to a `String` does not fail.
     let _ = encode(&mut text, &registry);
     text
 }
 
-fn register(counters: &Counters, registry: &mut Registry) {
-    let events = Family::<[(&str, &str); 1], Counter>::default();
-    for (event, count) in counters.events() {
-        events.get_or_create(&[("event", event.name())]).inc_by(count);
+/// An unreachable store has no numbers: the lines are then missing, as scrapers expect.
+async fn count_sessions(sessions: &Manager, now: Timestamp, registry: &mut Registry) {
+    let gauge = |count: usize| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+    if let Ok(count) = sessions.count().await {
+        registry.register("store_entries", "Sessions and aliases in the store, expired ones among them", gauge(count));
     }
-    registry.register("session_events", "Turns in the lives of sessions", events);
-    let too_large = ConstCounter::new(counters.too_large());
+    if let Ok(count) = sessions.estimate_living(now).await {
+        registry.register(
+            "sessions_active",
+            "Living sessions; exact up to 1000 entries in the store, an estimate from the first 1000 beyond",
+            gauge(count),
+        );
+    }
+}
+
+fn register_events(counters: &Counters, registry: &mut Registry) {
+    let (all, started, ended) = (Counts::default(), Counts::default(), Counts::default());
+    for (event, count) in counters.events() {
+        let name = event.name();
+        all.get_or_create(&vec![("event", name.to_owned())]).inc_by(count);
+        match name {
+            "created" => add(&started, vec![("kind", "anonymous".to_owned())], count),
+            "signed_in" => add(&started, vec![("kind", name.to_owned())], count),
+            "signed_out" | "revoked" | "expired" | "theft_suspected" => {
+                add(&ended, vec![("reason", name.to_owned())], count);
+            }
+            "rotated" => {
+                registry.register("session_rotations", "New ids for living sessions", ConstCounter::new(count))
+            }
+            _ => {}
+        }
+        if name == "theft_suspected" {
+            let help = "Replaced ids that were used after their grace";
+            registry.register("session_thefts_suspected", help, ConstCounter::new(count));
+        }
+    }
+    registry.register("session_events", "Turns in the lives of sessions", all);
+    registry.register("sessions_started", "Sessions that began, and sign-ins, which always begin one", started);
+    registry.register("sessions_ended", "Sessions that ended, by reason", ended);
+    let graced = ConstCounter::new(counters.grace_hits());
+    registry.register("session_grace_hits", "Requests with a replaced id that were served within its grace", graced);
     registry.register(
         "session_data_too_large",
         "Times an app wanted to keep more than session.max_data_size",
-        too_large,
+        ConstCounter::new(counters.too_large()),
     );
+}
+
+fn register_logins(gateway: &Gateway, registry: &mut Registry) {
+    let logins = Counts::default();
+    for (outcome, count) in gateway.auth.logins().outcomes() {
+        add(&logins, vec![("result", outcome.name().to_owned())], count);
+    }
+    registry.register("logins", "Sign-ins by the form, by result", logins);
+}
+
+fn register_store(latency: &timed::Latency, registry: &mut Registry) {
+    let (errors, mut rows) = (Counts::default(), Vec::new());
+    for (operation, series) in latency.operations() {
+        let labels: Labels = vec![("operation", operation.name().to_owned())];
+        add(&errors, labels.clone(), series.errors());
+        rows.push(Row::new(labels, series.sum(), &timed::BOUNDS, series.buckets()));
+    }
+    registry.register("store_errors", "Operations that the store could not answer", errors);
+    let (name, help) = (
+        "store_operation_seconds",
+        "Time of the store's answers that took input or output; what was at hand is not timed.",
+    );
+    registry.register_collector(Box::new(Histograms { name, help, rows }));
+}
+
+fn register_traffic(gateway: &Gateway, registry: &mut Registry) {
+    let (requests, faults, mut rows) = (Counts::default(), Counts::default(), Vec::new());
+    let routes = gateway.routes.iter().enumerate().map(|(number, route)| (Some(number), &*route.name));
+    for (number, name) in routes.chain([(None, NO_ROUTE)]) {
+        let summary = gateway.traffic.summary(number);
+        for (status, count) in summary.statuses {
+            add(&requests, vec![("route", name.to_owned()), ("code", status.to_string())], count);
+        }
+        if number.is_none() {
+            continue;
+        }
+        for (fault, count) in summary.faults {
+            add(&faults, vec![("route", name.to_owned()), ("reason", fault.name().to_owned())], count);
+        }
+        let labels = vec![("route", name.to_owned())];
+        let row = Row::new(labels, summary.time.as_secs_f64(), &traffic::BOUNDS, summary.times);
+        match rows.iter_mut().find(|known: &&mut Row| known.labels == row.labels) {
+            Some(known) => known.merge(&row),
+            None => rows.push(row),
+        }
+    }
+    registry.register("requests", "Answers to clients, by route and status code", requests);
+    registry.register("upstream_errors", "Requests to which an app gave no answer", faults);
+    let help =
+        "Time to the head of an app's answer; a sample on a busy gateway: one request in each tick of its clock.";
+    registry.register_collector(Box::new(Histograms { name: "upstream_seconds", help, rows }));
+}
+
+/// Routes may share a name: their numbers are then one.
+fn add(family: &Counts, labels: Labels, count: u64) {
+    family.get_or_create(&labels).inc_by(count);
+}
+
+/// Histograms that others have counted.
+#[derive(Debug)]
+struct Histograms {
+    name: &'static str,
+    help: &'static str,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    labels: Labels,
+    sum: f64,
+    count: u64,
+    /// Upper bound and count, not cumulated.
+    buckets: Vec<(f64, u64)>,
+}
+
+impl Row {
+    fn new(labels: Labels, sum: f64, bounds: &[f64], counts: impl IntoIterator<Item = u64>) -> Self {
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(counts).collect();
+        Self { labels, sum, count: buckets.iter().map(|(_, count)| count).sum(), buckets }
+    }
+
+    /// Routes may share a name.
+    fn merge(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.count += other.count;
+        for ((_, count), (_, more)) in self.buckets.iter_mut().zip(&other.buckets) {
+            *count += more;
+        }
+    }
+}
+
+impl Collector for Histograms {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, MetricType::Histogram)?;
+        for row in &self.rows {
+            let mut histogram = family.encode_family(&row.labels)?;
+            histogram.encode_histogram::<NoLabelSet>(row.sum, row.count, &row.buckets, None)?;
+        }
+        Ok(())
+    }
 }

@@ -1,15 +1,20 @@
 //! The operators' listener: is the process alive, can it serve, what has it done; and what may be asked of it.
 //!
-//! Runs on the control runtime, never on a worker, so that it answers while the data path is busy.
+//! Runs on the control runtime, never on a worker, so that it answers while the data path is busy. `guard` decides who
+//! may ask, `api` answers what concerns sessions, `answer` says how it reads.
 
+mod answer;
+mod api;
+mod guard;
 mod metrics;
 
 use std::convert::Infallible;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,27 +27,52 @@ use crate::gateway::Gateway;
 use crate::http::respond::{self, Page};
 use crate::server::ShutdownSignal;
 
-/// Where expired sessions are deleted at once.
-pub const CLEAR_EXPIRED: &str = "/api/v1/sessions/clear-expired";
+pub use api::ROOT as API;
+use api::Resource;
+use guard::Denied;
+pub use guard::Guard;
+
+/// What all requests of operators share.
+struct Desk {
+    guard: Guard,
+    gateway: Arc<Gateway>,
+    clock: Arc<dyn Clock>,
+    shutdown: ShutdownSignal,
+}
+
+/// What a path names.
+enum Place {
+    Health,
+    Readiness,
+    Metrics,
+    Api(Resource),
+}
 
 /// Answers until the process ends. A refused connection is the client's to try again.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, clock: Arc<dyn Clock>, shutdown: ShutdownSignal) {
+pub async fn serve(
+    listener: TcpListener,
+    guard: Guard,
+    gateway: Arc<Gateway>,
+    clock: Arc<dyn Clock>,
+    shutdown: ShutdownSignal,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener could not start"),
     };
+    let desk = Arc::new(Desk { guard, gateway, clock, shutdown });
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin listener could not accept");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let (gateway, clock, shutdown) = (Arc::clone(&gateway), Arc::clone(&clock), shutdown.clone());
+        let desk = Arc::clone(&desk);
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, &gateway, &shutdown, &*clock));
+            let service = service_fn(|request| desk.answer(request, peer));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).max_header_size(8 * 1024);
             if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
@@ -52,61 +82,96 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, clock: Arc<dyn 
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    gateway: &Gateway,
-    shutdown: &ShutdownSignal,
-    clock: &dyn Clock,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let page = match (request.uri().path(), read) {
-        ("/healthz", true) => respond::json(StatusCode::OK, &json!({ "status": "ok" })),
-        ("/readyz", true) => readiness(gateway, shutdown).await,
-        ("/metrics", true) => numbers(gateway).await,
-        (CLEAR_EXPIRED, false) if request.method() == Method::POST => match comes_from_a_page(request.headers()) {
-            true => respond::json(StatusCode::FORBIDDEN, &json!({ "error": "cross_site" })),
-            false => clear_expired(gateway, clock).await,
-        },
-        ("/healthz" | "/readyz" | "/metrics" | CLEAR_EXPIRED, _) => {
-            respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method_not_allowed" }))
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let place = Place::parse(parts.uri.path());
+        let page = match self.check(&parts, place.as_ref()) {
+            Ok(()) => self.serve(place, &parts, body).await,
+            Err(denied) => {
+                self.guard.log(denied, peer, self.clock.now());
+                denied.page()
+            }
+        };
+        Ok(page.map(Full::new))
+    }
+
+    /// Who asks comes before what: nobody learns from outside what there is.
+    fn check(&self, parts: &Parts, place: Option<&Place>) -> Result<(), Denied> {
+        if !place.is_some_and(Place::is_for_everybody) {
+            self.guard.check(&parts.headers)?;
         }
-        _ => respond::json(StatusCode::NOT_FOUND, &json!({ "error": "not_found" })),
-    };
-    Ok(page.map(Full::new))
-}
+        match parts.method.is_safe() {
+            true => Ok(()),
+            false => guard::check_sender(&parts.headers),
+        }
+    }
 
-/// SECURITY: a page in a browser on this machine can post here too; browsers then say so (`Origin`).
-fn comes_from_a_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
-}
+    async fn serve(&self, place: Option<Place>, parts: &Parts, body: Incoming) -> Page {
+        let (sessions, now) = (&self.gateway.sessions, self.clock.now());
+        let Some(place) = place else {
+            return answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path");
+        };
+        let methods = place.methods();
+        if !methods.split(", ").any(|method| method == parts.method.as_str()) {
+            return answer::method_not_allowed(methods);
+        }
+        match place {
+            Place::Health => respond::json(StatusCode::OK, &json!({ "status": "ok" })),
+            Place::Readiness => self.readiness().await,
+            Place::Metrics => self.metrics().await,
+            Place::Api(Resource::Sessions) => api::list(sessions, parts.uri.query(), now).await,
+            Place::Api(Resource::Session(handle)) if parts.method == Method::DELETE => {
+                api::revoke(sessions, handle, now).await
+            }
+            Place::Api(Resource::Session(handle)) => api::show(sessions, handle, now).await,
+            Place::Api(Resource::Lookup) => api::look_up(sessions, body, now).await,
+            Place::Api(Resource::ClearExpired) => api::clear_expired(sessions, now).await,
+            Place::Api(Resource::SessionsOf(user)) => api::revoke_all_of(sessions, &user).await,
+        }
+    }
 
-async fn numbers(gateway: &Gateway) -> Page {
-    let mut page = Response::new(metrics::text(&gateway.sessions).await.into());
-    page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
-    page
-}
+    async fn metrics(&self) -> Page {
+        let mut page = Response::new(metrics::text(&self.gateway, self.clock.now()).await.into());
+        page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+        page
+    }
 
-/// Deletes what has expired now, and not at the next sweep.
-async fn clear_expired(gateway: &Gateway, clock: &dyn Clock) -> Page {
-    match gateway.sessions.clear_expired(clock.now()).await {
-        Ok(deleted) => respond::json(StatusCode::OK, &json!({ "deleted": deleted })),
-        Err(error) => {
-            tracing::warn!(%error, "expired sessions could not be deleted");
-            respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "store_unavailable" }))
+    /// Ready when the store answers and the process is not about to end.
+    async fn readiness(&self) -> Page {
+        if self.shutdown.is_triggered() {
+            return respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" }));
+        }
+        match self.gateway.sessions.ping().await {
+            Ok(()) => respond::json(StatusCode::OK, &json!({ "status": "ready" })),
+            Err(error) => {
+                tracing::warn!(%error, "not ready");
+                respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "reason": "store" }))
+            }
         }
     }
 }
 
-/// Ready when the store answers and the process is not about to end.
-async fn readiness(gateway: &Gateway, shutdown: &ShutdownSignal) -> Page {
-    if shutdown.is_triggered() {
-        return respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" }));
+impl Place {
+    fn parse(path: &str) -> Option<Self> {
+        match path {
+            "/healthz" => Some(Self::Health),
+            "/readyz" => Some(Self::Readiness),
+            "/metrics" => Some(Self::Metrics),
+            _ => Resource::parse(path).map(Self::Api),
+        }
     }
-    match gateway.sessions.ping().await {
-        Ok(()) => respond::json(StatusCode::OK, &json!({ "status": "ready" })),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "reason": "store" }))
+
+    /// Health and readiness say one word, and whoever checks them has no secrets to keep.
+    fn is_for_everybody(&self) -> bool {
+        matches!(self, Self::Health | Self::Readiness)
+    }
+
+    /// As it stands in `Allow`.
+    fn methods(&self) -> &'static str {
+        match self {
+            Self::Health | Self::Readiness | Self::Metrics => "GET, HEAD",
+            Self::Api(resource) => resource.methods(),
         }
     }
 }

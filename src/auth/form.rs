@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use zeroize::Zeroizing;
 
 use super::endpoints::{Call, Error};
+use super::logins::Outcome;
 use super::regulation::Banned;
 use super::return_to::ReturnTo;
 use super::users::{Account, canonical_name};
@@ -54,7 +55,9 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
         return page(auth, call, rd.as_ref(), status, again);
     }
     let password = Zeroizing::new(form.field("password"));
-    match try_password(auth, call, &user, password).await {
+    let tried = try_password(auth, call, &user, password).await;
+    auth.logins.count(tried.as_ref().map_or_else(Refusal::outcome, |_| Outcome::Succeeded));
+    match tried {
         Ok(identity) => {
             call.session.sign_in(identity, remember);
             // SECURITY: 303, so that no browser posts the password on (RFC 9700 §4.12).
@@ -111,6 +114,14 @@ fn in_the_log(name: &str) -> &str {
 }
 
 impl Refusal {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Wrong => Outcome::Failed,
+            Self::Banned(_) => Outcome::Banned,
+            Self::Busy => Outcome::Busy,
+        }
+    }
+
     fn answer(self, auth: &Auth, call: &mut Call<'_>, rd: Option<&ReturnTo>, again: Again) -> Result<Page, Error> {
         let (status, error, retry_after) = match self {
             Self::Wrong => (StatusCode::UNAUTHORIZED, LoginError::BadCredentials, None),

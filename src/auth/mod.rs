@@ -6,6 +6,7 @@
 pub mod csrf;
 pub mod endpoints;
 pub mod hash;
+pub mod logins;
 pub mod password;
 pub mod regulation;
 pub mod return_to;
@@ -24,6 +25,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::config::schema;
 use crate::identity::Source;
 use crate::session::Session;
+use logins::Logins;
 use password::Hasher;
 use regulation::Regulation;
 use return_to::AllowedHosts;
@@ -36,6 +38,7 @@ pub struct Auth {
     hasher: Hasher,
     regulation: Regulation,
     hosts: AllowedHosts,
+    logins: Logins,
 }
 
 impl Auth {
@@ -53,6 +56,7 @@ impl Auth {
             hasher: Hasher::new(),
             regulation: Regulation::from_config(&login.regulation),
             hosts: AllowedHosts::from_hosts(hosts),
+            logins: Logins::default(),
         })
     }
 
@@ -60,6 +64,12 @@ impl Auth {
     #[must_use]
     pub fn users(&self) -> Option<&Arc<Users>> {
         self.users.as_ref()
+    }
+
+    /// How sign-ins ended.
+    #[must_use]
+    pub fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// Ends a session whose account was removed or disabled, or got another password or other groups, since sign-in.

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use super::check::Checks;
 use super::files::{self, MAX_SECRET_BYTES};
-use super::schema::{Config, Store, User};
+use super::schema::{Admin, Config, Store, User};
 use super::secret::Secret;
 
-/// Fills `session.keys`, the store's addresses and the users' `password` from their files.
+/// Fills `session.keys`, `admin.token`, the store's addresses and the users' `password` from their files.
 pub(super) fn resolve(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     resolve_keys(config, base, checks);
     let Store { url, url_file, listen_url, listen_url_file, .. } = &mut config.store;
     resolve_one("store.url", url, url_file, base, checks);
     resolve_one("store.listen_url", listen_url, listen_url_file, base, checks);
+    let Admin { token, token_file, .. } = &mut config.admin;
+    resolve_one("admin.token", token, token_file, base, checks);
     if let Some(form) = &mut config.login.form {
         resolve_passwords(&mut form.users, "login.form.users", base, checks);
     }

@@ -52,6 +52,14 @@ impl Settled {
         }
     }
 
+    /// The route's place in the configuration.
+    pub(super) fn route_number(&self) -> Option<usize> {
+        match self.place {
+            Place::Route(id) => Some(id),
+            Place::Own(_) => None,
+        }
+    }
+
     /// The host without its port.
     pub(super) fn host_name(&self) -> &str {
         let host = self.host.to_str().unwrap_or_default();

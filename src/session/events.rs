@@ -33,6 +33,7 @@ pub enum Event {
 pub struct Counters {
     events: [AtomicU64; Event::ALL.len()],
     data_too_large: AtomicU64,
+    grace_hits: AtomicU64,
 }
 
 impl Counters {
@@ -45,6 +46,16 @@ impl Counters {
     #[must_use]
     pub fn too_large(&self) -> u64 {
         self.data_too_large.load(Ordering::Relaxed)
+    }
+
+    /// How often a replaced id was followed to its session.
+    #[must_use]
+    pub fn grace_hits(&self) -> u64 {
+        self.grace_hits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn grace_hit(&self) {
+        self.grace_hits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count(&self, event: Event) {

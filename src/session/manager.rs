@@ -6,8 +6,11 @@
 mod beginnings;
 mod commit;
 mod endings;
+mod listing;
 mod open;
 mod rotation;
+
+pub use listing::{Listed, Listing, LookedUp};
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -27,6 +27,6 @@ pub use changes::{Change, Expiry, Step};
 pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
-pub use manager::{AtRest, Committed, Error, Manager, Visit};
+pub use manager::{AtRest, Committed, Error, Listed, Listing, LookedUp, Manager, Visit};
 pub use recall::Recall;
 pub use session::Session;

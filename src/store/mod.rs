@@ -11,8 +11,11 @@ mod cached;
 pub mod conformance;
 pub mod disk;
 mod entry;
+mod handle;
 mod memory;
 pub mod redis;
+pub mod timed;
+pub mod transfer;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -23,6 +26,7 @@ use std::task::{Context, Poll};
 pub use cached::CachedStore;
 pub use disk::DiskStore;
 pub use entry::{Entry, Handle, Key, Meta};
+pub use handle::NotAHandle;
 pub use memory::MemoryStore;
 pub use redis::RedisStore;
 

@@ -257,7 +257,9 @@ fn field(line: &mut String, key: &str, value: &str) {
     }
 }
 
-fn rfc3339(time: Timestamp) -> String {
+/// UTC, to the millisecond, as in RFC 3339.
+#[must_use]
+pub fn rfc3339(time: Timestamp) -> String {
     let seconds = i64::try_from(time.unix_seconds()).unwrap_or(i64::MAX);
     let utc = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (year, month, day) = utc.to_calendar_date();

@@ -100,15 +100,27 @@ fn check_limits(limits: &Limits, checks: &mut Checks<'_>) {
 
 fn check_admin(config: &Config, checks: &mut Checks<'_>) {
     let Some(address) = config.admin.address else { return };
-    if !address.ip().to_canonical().is_loopback() {
+    if !address.ip().to_canonical().is_loopback() && config.admin.token.is_none() {
         checks.problem(
             "admin.address",
-            format!("{address} can be reached from other machines; in this version it must be a loopback address such as 127.0.0.1:9600"),
+            format!("{address} can be reached from other machines: set admin.token, or use a loopback address such as 127.0.0.1:9600"),
         );
     }
+    check_token(config, checks);
     let clash = config.listeners.iter().any(|listener| listener.address == ListenerAddress::Tcp(address));
     if clash && address.port() != 0 {
         checks.problem("admin.address", format!("{address} is the address of a listener too"));
+    }
+}
+
+fn check_token(config: &Config, checks: &mut Checks<'_>) {
+    const SHORTEST: usize = 32;
+    let Some(token) = config.admin.token.as_ref().map(|token| token.reveal()) else { return };
+    let key = if config.admin.token_file.is_some() { "admin.token_file" } else { "admin.token" };
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        checks.problem(key, "the token must be visible ASCII without blanks, as it stands in a header");
+    } else if token.len() < SHORTEST {
+        checks.warning(key, format!("the token is shorter than {SHORTEST} characters and may be guessed"));
     }
 }
 
@@ -139,10 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_address_stays_on_loopback() {
+    fn the_admin_address_stays_on_loopback_or_has_a_token() {
         each_is_refused(&[
-            ("admin: { address: '0.0.0.0:9600' }", "must be a loopback address"),
-            ("admin: { address: '[2001:db8::1]:9600' }", "must be a loopback address"),
+            ("admin: { address: '0.0.0.0:9600' }", "set admin.token"),
+            ("admin: { address: '[2001:db8::1]:9600' }", "set admin.token"),
+            ("admin: { token: '' }", "admin.token: the token must be visible ASCII"),
+            ("admin: { token: 'two words' }", "admin.token: the token must be visible ASCII"),
+            ("admin: { token: x, token_file: /dev/null }", "either `token` or `token_file`"),
             ("listeners: [{ address: '127.0.0.1:9600' }]", "is the address of a listener too"),
         ]);
         for good in
@@ -150,6 +165,9 @@ mod tests {
         {
             assert_eq!(problems(&format!("{good}\n{PUBLIC}")), [""; 0]);
         }
+        let remote = |token: &str| format!("admin: {{ address: '0.0.0.0:9600', token: {token} }}\n{PUBLIC}");
+        let weak = |token: &str| warnings(&remote(token)).iter().any(|warning| warning.starts_with("admin.token: "));
+        assert_eq!((weak("short"), weak(&"t".repeat(32))), (true, false));
     }
 
     #[test]

@@ -29,16 +29,7 @@ fn check_urls(store: &Store, checks: &mut Checks<'_>) {
     let (schemes, example): (&[&str], _) = match store.kind {
         StoreType::Memory | StoreType::Disk => (&[], ""),
         StoreType::Redis => (
-            &[
-                "redis:",
-                "rediss:",
-                "unix:",
-                "redis+unix:",
-                "redis+sentinel:",
-                "rediss+sentinel:",
-                "redis-cluster:",
-                "rediss-cluster:",
-            ],
+            &["redis:", "rediss:", "unix:", "redis+sentinel:", "rediss+sentinel:", "redis+cluster:", "rediss+cluster:"],
             "redis://redis:6379",
         ),
         StoreType::Postgres => (&["postgres:", "postgresql:"], "postgres://cloakroom@db/cloakroom"),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Duration, Size, values};
+use crate::config::Secret;
 
 /// One address the gateway accepts connections on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -132,7 +133,7 @@ impl Default for Limits {
     }
 }
 
-/// The operators' listener: health and readiness.
+/// The operators' listener: health, metrics, and the API over sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
@@ -140,11 +141,16 @@ pub struct Admin {
     #[serde(deserialize_with = "values::socket_address")]
     #[schemars(with = "Option<String>")]
     pub address: Option<SocketAddr>,
+    /// What operators must present, as `Authorization: Bearer TOKEN`, for anything but health and readiness. Any
+    /// address other than loopback needs one.
+    pub token: Option<Secret>,
+    /// A file that holds the token, instead of `token`.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: Some(SocketAddr::from(([127, 0, 0, 1], 9600))) }
+        Self { address: Some(SocketAddr::from(([127, 0, 0, 1], 9600))), token: None, token_file: None }
     }
 }
 

@@ -205,6 +205,7 @@ impl Manager {
             id = next;
             entry = successor;
             if record_of(&entry).is_some() {
+                self.counters.grace_hit();
                 return self.judge(id, key, entry, way, address, now).await;
             }
         }
