@@ -41,7 +41,8 @@ pub enum OpenError {
         holder: String,
     },
     /// May be read, not written.
-    #[error("{} cannot be written: check its permissions, and whether the file system is mounted read-only", .0.display())]
+    #[error("{} cannot be written: check its permissions, and whether the file system is mounted read-only",
+            .0.display())]
     ReadOnly(PathBuf),
     /// No file of ours.
     #[error("{} is not a session store of Cloakroom: move it away, or set store.path", .0.display())]
@@ -161,8 +162,10 @@ impl Place {
     fn refused(&self, source: rusqlite::Error) -> OpenError {
         let path = self.file.clone();
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, what: source.to_string() },
-            Some(ErrorCode::NotADatabase) => OpenError::Foreign(path),
+            // Its head was ours.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                OpenError::Damaged { path, what: source.to_string() }
+            }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => OpenError::ReadOnly(path),
             _ => OpenError::Sqlite { path, source },
         }
@@ -266,7 +269,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 fn warn_of_permissions(path: &Path, others: u32) {
     let Ok(mode) = fs::metadata(path).map(|found| found.permissions().mode()) else { return };
     if mode & others != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "other users of this machine can get at the session store: chmod go= it");
+        let (path, mode) = (path.display(), format!("{:o}", mode & 0o777));
+        tracing::warn!(%path, mode, "other users of this machine can get at the session store: chmod go= it");
     }
 }
 

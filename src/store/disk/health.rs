@@ -44,7 +44,8 @@ impl Health {
         }
         let text = format!("{text}; nothing more is written: mend the disk, then restart");
         if self.failed.set(text.clone()).is_ok() {
-            tracing::error!(file = %self.file.display(), %error, "the session store has failed: mend the disk, then restart");
+            let file = self.file.display();
+            tracing::error!(%file, %error, "the session store has failed: mend the disk, then restart");
         }
         text
     }

@@ -34,7 +34,8 @@ impl<'a> Transaction<'a> {
 
     pub fn create(&mut self, key: Key, entry: &Entry) -> Result<bool> {
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO sessions (key, version, handle, user, created, address, agent, alias, last_seen, deadline, data)
+            "INSERT INTO sessions
+                 (key, version, handle, user, created, address, agent, alias, last_seen, deadline, data)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (key) DO NOTHING",
         )?;
         let inserted = row::with_parameters(entry, entry.last_seen(), |[h, u, c, ad, ag, al, l, d, data]| {
@@ -50,8 +51,8 @@ impl<'a> Transaction<'a> {
         let last_seen = touch.map_or(entry.last_seen(), |touch| touch.last_seen.max(entry.last_seen()));
         // Versions are counted in 32 bits, as in an `Entry`.
         let mut update = self.connection.prepare_cached(
-            "UPDATE sessions SET version = (version + 1) & 4294967295, handle = ?3, user = ?4, created = ?5, address = ?6,
-                 agent = ?7, alias = ?8, last_seen = max(last_seen, ?9), deadline = ?10, data = ?11
+            "UPDATE sessions SET version = (version + 1) & 4294967295, handle = ?3, user = ?4, created = ?5,
+                 address = ?6, agent = ?7, alias = ?8, last_seen = max(last_seen, ?9), deadline = ?10, data = ?11
              WHERE key = ?1 AND version = ?2",
         )?;
         let updated = row::with_parameters(entry, last_seen, |[h, u, c, ad, ag, al, l, d, data]| {
