@@ -13,6 +13,7 @@ WORKDIR /src
 # aws-lc (TLS) is C and assembler; its build needs gcc and the C headers, which the rust image has.
 # On amd64 and arm64 it needs neither cmake nor Go nor bindgen.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo ./.cargo
 COPY src ./src
 COPY tests ./tests
 

@@ -117,7 +117,7 @@ async fn a_sealed_record_opens_for_its_id_alone() {
     let id = cookie.split(['=', ';']).nth(1).unwrap();
     let shown = manager.look_up(id.as_bytes(), NOW).await.unwrap().unwrap();
     assert_eq!((&*shown.identity.unwrap().user, shown.since), ("ann", NOW));
-    assert_eq!(manager.list(None, 10, NOW).await.unwrap().sessions, [shown.listed.clone()]);
+    assert_eq!(manager.list(None, 10, NOW).await.unwrap().sessions, std::slice::from_ref(&shown.listed));
     assert!(manager.look_up(&[b'a'; 32], NOW).await.unwrap().is_none());
     assert!(manager.revoke_by_handle(shown.listed.handle, NOW).await.unwrap());
     assert!(manager.look_up(id.as_bytes(), NOW).await.unwrap().is_none());
