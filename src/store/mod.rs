@@ -10,6 +10,7 @@ mod bytes;
 pub mod conformance;
 mod entry;
 mod memory;
+pub mod postgres;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -19,6 +20,7 @@ use std::task::{Context, Poll};
 
 pub use entry::{Entry, Handle, Key, Meta};
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
 
 use crate::clock::Timestamp;
 
