@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
@@ -118,11 +119,14 @@ impl Pool {
         let Some(pass) = self.breaker.admit(Instant::now().into_std()) else {
             return Err(Failure::new(&self.target, "does not answer; trying again in a moment"));
         };
-        let answer = match self.attempt(statement, params, deadline).await {
-            // A restart of the server closed it while it rested.
-            Err((_, Lost::Closed)) if kind == Kind::Read => self.attempt(statement, params, deadline).await,
-            answer => answer,
-        };
+        let mut answer = self.attempt(statement, params, deadline).await;
+        // A restart of the server closed connections while they rested: past the last of them there is a new one.
+        for _ in 0..self.max_connections {
+            if kind != Kind::Read || !matches!(answer, Err((_, Lost::Closed))) {
+                break;
+            }
+            answer = self.attempt(statement, params, deadline).await;
+        }
         match answer {
             Ok(rows) => {
                 if pass.succeeded() == Turn::Closed {
@@ -157,7 +161,7 @@ impl Pool {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
                 self.schema.doubt(&error);
-                let lost = if error.is_closed() { Lost::Closed } else { Lost::Refused };
+                let lost = if is_goodbye(&error) { Lost::Closed } else { Lost::Refused };
                 Err((Failure::from_server(&self.target, &error), lost))
             }
             Err(_) => {
@@ -274,6 +278,12 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the server ended the connection, rather than refusing the statement.
+fn is_goodbye(error: &tokio_postgres::Error) -> bool {
+    let ends = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
+    error.is_closed() || error.code().is_some_and(|code| ends.contains(code))
 }
 
 /// How an attempt ended.

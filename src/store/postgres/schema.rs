@@ -119,10 +119,13 @@ impl Schema {
         Ok(())
     }
 
-    /// Zero when there are no tables. (Privileges are not asked about: the first statement would tell.)
+    /// Zero when there are no tables.
+    ///
+    /// Asked of the catalogue, not by `to_regclass`: that believes its cache, also after waiting for the lock.
     async fn version(&self, client: &Client) -> Result<i64, Error> {
         let name = format!("{}schema", self.prefix);
-        let found = client.query_typed("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)]).await?;
+        let look = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND pg_table_is_visible(oid))";
+        let found = client.query_typed(look, &[(&name, Type::TEXT)]).await?;
         if !found.first().is_some_and(|row| row.get(0)) {
             return Ok(0);
         }

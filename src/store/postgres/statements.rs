@@ -118,7 +118,7 @@ fn count(table: &str) -> String {
                     / current_setting('block_size')::float8)::bigint
             ELSE (SELECT count(*) FROM {table})
         END
-        FROM (SELECT count(*) AS n FROM (SELECT FROM {table} LIMIT {EXACT_UP_TO}) AS some) AS few, pg_class AS class
+        FROM (SELECT count(*) AS n FROM (SELECT FROM {table} LIMIT {EXACT_UP_TO}) AS first_ones) AS few, pg_class AS class
         WHERE class.oid = '{table}'::regclass"
     )
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::store::conformance;
 
 /// Generous, for a busy machine: where a time-out matters the test says another one.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 fn server(variable: &str) -> String {
     env::var(variable).unwrap_or_else(|_| panic!("{variable} must hold the URL of a server: tests/run starts one"))
