@@ -14,7 +14,10 @@ use crate::config::{Config, Secret};
 use crate::session::AtRest;
 use crate::store::redis::{self, BadUrl};
 use crate::store::timed::{Latency, Timed};
-use crate::store::{CachedStore, DiskStore, MemoryStore, RedisStore, Store, disk};
+use crate::store::{CachedStore, DiskStore, MemoryStore, PostgresStore, RedisStore, Store, disk, postgres};
+
+/// Of each gateway, to PostgreSQL; an operation takes well below a millisecond.
+const DATABASE_CONNECTIONS: usize = 8;
 
 /// A store and how records lie in it.
 pub struct Storage {
@@ -35,6 +38,9 @@ pub enum StorageError {
     /// The address of Redis.
     #[error("store.url: {0}")]
     Redis(#[from] BadUrl),
+    /// The address of PostgreSQL.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OptionsError),
 }
 
 impl Storage {
@@ -83,7 +89,17 @@ pub fn bare(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result
             let options = redis::Options { prefix, timeout, ..redis::Options::new(url) };
             Arc::new(RedisStore::connect(&options, Arc::clone(clock), runtime.clone())?)
         }
-        StoreType::Postgres => Arc::new(MemoryStore::new(store.max_sessions as usize)),
+        StoreType::Postgres => {
+            let url = |url: &Option<Secret>| url.as_ref().map(|url| url.reveal().to_owned());
+            let options = postgres::Options {
+                prefix: store.prefix.clone(),
+                timeout: store.timeout.get(),
+                listen_url: url(&store.listen_url),
+                url: url(&store.url).unwrap_or_default(),
+                max_connections: DATABASE_CONNECTIONS,
+            };
+            Arc::new(PostgresStore::connect(&options, runtime.clone())?)
+        }
     })
 }
 

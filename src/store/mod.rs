@@ -13,6 +13,7 @@ pub mod disk;
 mod entry;
 mod handle;
 mod memory;
+pub mod postgres;
 pub mod redis;
 pub mod timed;
 pub mod transfer;
@@ -28,6 +29,7 @@ pub use disk::DiskStore;
 pub use entry::{Entry, Handle, Key, Meta};
 pub use handle::NotAHandle;
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
 pub use redis::RedisStore;
 
 use crate::clock::Timestamp;

@@ -123,9 +123,11 @@ impl TestGateway {
     }
 }
 
-/// The store of gateways whose test asks for none: any can be named, to run all tests on it.
+/// The store of gateways whose test asks for none: any can be named, to run all tests on it. Gateways of different
+/// tests that share a server differ in the word `UNIQUE` of its prefix.
 fn store() -> String {
-    std::env::var("CLOAKROOM_TEST_STORE").unwrap_or_else(|_| "{ type: memory }".to_owned())
+    let store = std::env::var("CLOAKROOM_TEST_STORE").unwrap_or_else(|_| "{ type: memory }".to_owned());
+    store.replace("UNIQUE", &format!("test{:016x}", rand::random::<u64>()))
 }
 
 /// A user of the YAML above. bcrypt at its lowest cost: tests sign in often.
