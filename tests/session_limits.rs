@@ -239,7 +239,8 @@ fn a_flood_cannot_hide_behind_forwarded_addresses_of_its_own() {
 
 #[test]
 fn a_flood_of_forged_ids_takes_no_place_in_the_store() {
-    let (_app, gateway) = fixture("store: { type: memory, max_sessions: 3 }\nlimits: { unknown_ids_per_minute: null }", "");
+    let (_app, gateway) =
+        fixture("store: { type: memory, max_sessions: 3 }\nlimits: { unknown_ids_per_minute: null }", "");
     let kept = issued(&gateway.browser().answered("/", &["Session-Set: {\"a\": 1}"])).unwrap();
     let mut client = gateway.connect();
     for number in 0..1000 {

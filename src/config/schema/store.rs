@@ -64,6 +64,8 @@ pub enum StoreType {
     Redis,
     /// A table of PostgreSQL, which several gateways may share.
     Postgres,
+    /// The browser's cookie, sealed: nothing is kept but what has ended before its time.
+    Cookie,
 }
 
 /// Copies of entries near the workers.
