@@ -104,24 +104,22 @@ impl Denials {
         own.max(marks.everyone)
     }
 
-    /// The session has ended: none of its ids comes back within `longest`, in which all cookies end. Returns when
-    /// that is on the disk.
+    /// The session has ended: none of its ids comes back before `until`, when all its cookies have ended. Returns
+    /// when that is on the disk.
     ///
     /// # Errors
     /// When it could not be written: it holds until the process ends, and is tried again.
-    pub(super) async fn end(&self, handle: Handle, longest: Duration) -> Result<(), store::Error> {
-        let at = self.latest();
-        self.written(Mark::Session { handle, at, until: at.plus(longest) }).await
+    pub(super) async fn end(&self, handle: Handle, until: Timestamp) -> Result<(), store::Error> {
+        self.written(Mark::Session { handle, at: self.latest(), until }).await
     }
 
     /// The same for its ids up to `at` only, and without waiting for the disk.
-    pub(super) fn supersede(&self, handle: Handle, at: Timestamp, longest: Duration) {
-        let until = self.latest().plus(longest);
+    pub(super) fn supersede(&self, handle: Handle, at: Timestamp, until: Timestamp) {
         self.remember(Mark::Session { handle, at, until }, None);
     }
 
-    /// All sessions of `user` have ended, but the one `kept` under an id given out at that moment or later. Returns
-    /// when that is on the disk.
+    /// All sessions of `user` have ended, but the one `kept` under an id given out at that moment or later; within
+    /// `longest` all their cookies have. Returns when that is on the disk.
     ///
     /// # Errors
     /// As [`end`](Self::end).

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(1000);
+const LATER: Timestamp = Timestamp(1_000_000);
 const ANN: Handle = Handle([1; 8]);
 const BOB: Handle = Handle([2; 8]);
 
@@ -42,7 +43,7 @@ async fn what_has_ended_stays_ended_after_a_restart() {
     let place = Place::new();
     let denials = place.open();
     denials.saw(at(100));
-    denials.end(ANN, LONG).await.unwrap();
+    denials.end(ANN, LATER).await.unwrap();
     for denials in [denials, place_after(&place)] {
         assert!(denials.deny(ANN, None, at(100)) && denials.deny(ANN, Some("ann"), at(1)));
         assert!(!denials.deny(BOB, Some("ann"), at(100)));
@@ -87,8 +88,8 @@ async fn an_older_revocation_does_not_undo_a_newer_one() {
 #[test]
 fn a_replaced_id_is_dead_and_its_successor_is_not() {
     let denials = Place::new().open();
-    denials.supersede(ANN, at(49), LONG);
-    denials.supersede(ANN, at(20), LONG);
+    denials.supersede(ANN, at(49), LATER);
+    denials.supersede(ANN, at(20), LATER);
     assert!(denials.deny(ANN, None, at(49)) && !denials.deny(ANN, None, at(50)));
 }
 
@@ -97,7 +98,7 @@ async fn a_line_without_its_end_was_never_acknowledged_and_any_other_that_is_not
     let place = Place::new();
     let denials = place.open();
     denials.saw(at(1));
-    denials.end(ANN, LONG).await.unwrap();
+    denials.end(ANN, LATER).await.unwrap();
     drop(denials);
     let whole = place.text();
     let append = |tail: &[u8]| {
@@ -108,7 +109,7 @@ async fn a_line_without_its_end_was_never_acknowledged_and_any_other_that_is_not
         append(torn);
         let denials = place.open();
         assert!(denials.deny(ANN, None, at(1)) && !denials.deny(BOB, None, at(1)), "{torn:?}");
-        denials.end(BOB, LONG).await.unwrap();
+        denials.end(BOB, LATER).await.unwrap();
         drop(denials);
         assert!(place.open().deny(BOB, None, at(1)), "what is written after it counts");
     }
@@ -126,10 +127,10 @@ async fn what_all_cookies_have_outlived_is_forgotten_when_the_file_is_written_an
     let place = Place::new();
     let denials = place.open();
     denials.saw(at(1));
-    denials.end(ANN, Duration::from_millis(9)).await.unwrap();
+    denials.end(ANN, at(10)).await.unwrap();
     denials.saw(at(10));
     denials.journal.rewrite();
-    denials.end(BOB, LONG).await.unwrap();
+    denials.end(BOB, LATER).await.unwrap();
     // A line may be there twice.
     assert!(!place.text().contains(&ANN.to_string()) && place.text().contains(&BOB.to_string()), "{}", place.text());
     assert!(!denials.deny(ANN, None, at(1)) && denials.deny(BOB, None, at(1)));
@@ -143,7 +144,7 @@ async fn too_many_to_remember_end_all_older_ids_and_revive_none() {
     let handle = |n: u64| Handle(n.to_be_bytes());
     for n in 1..=1000 {
         denials.saw(at(n));
-        denials.end(handle(n), LONG).await.unwrap();
+        denials.end(handle(n), LATER).await.unwrap();
         assert!(denials.memory.read().len() <= 100);
     }
     let all_are_denied = |denials: &Denials| (1..=1000).all(|n| denials.deny(handle(n), None, at(n)));
@@ -175,11 +176,11 @@ async fn what_could_not_be_written_is_no_success_and_is_written_later() {
     let aside = directory.with_extension("aside");
     fs::rename(&directory, &aside).unwrap();
     denials.journal.rewrite();
-    let error = denials.end(ANN, LONG).await.unwrap_err().to_string();
+    let error = denials.end(ANN, LATER).await.unwrap_err().to_string();
     assert!(error.contains("data_dir"), "{error}");
     assert!(denials.ping().is_err() && denials.deny(ANN, None, at(1)), "it holds in this process");
     fs::rename(&aside, &directory).unwrap();
-    denials.end(BOB, LONG).await.unwrap();
+    denials.end(BOB, LATER).await.unwrap();
     assert!(denials.ping().is_ok());
     drop(denials);
     assert!(place.open().deny(ANN, None, at(1)), "with the next that can be written");

@@ -79,7 +79,12 @@ impl Manager {
         visit: Visit<'_>,
     ) -> Result<Replaced, Error> {
         let id = Id::generate()?;
-        let issued = self.issue(&after, visit.now.max(Timestamp(before.issued.0.saturating_add(1))));
+        let after_the_last = match rotation {
+            Rotation::SignIn => visit.now,
+            // The ids of one session are told apart by when they were given out.
+            Rotation::Plain | Rotation::Severed => visit.now.max(Timestamp(before.issued.0.saturating_add(1))),
+        };
+        let issued = self.issue(&after, after_the_last);
         let mut record = Record { issued, ..after };
         let old = &live.entry.meta;
         let mut meta = Meta { user: record.identity.as_ref().map(|identity| identity.user.clone()), ..old.clone() };

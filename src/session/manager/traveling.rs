@@ -99,13 +99,13 @@ impl Manager {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Seen, Error> {
-        let Some(traveler) = traveling.sealer.open(name, text).filter(|traveler| now < traveler.ends) else {
+        let Some(traveler) = traveling.sealer.open(name, text) else {
             self.check_guesses(false, address, now)?;
             return self.look_closer(b"", Key([0; 32]), None, address, now).await;
         };
         let (id, key) = (traveler.id.clone(), traveler.id.key());
         let (version, by_an_older_key) = (traveler.version, traveler.by_an_older_key);
-        if !self.check_in(traveling, key, traveler).await? {
+        if !self.check_in(traveling, key, traveler, now).await? {
             return Ok(Seen::Nothing);
         }
         let value = id.reveal().as_bytes();
@@ -129,14 +129,20 @@ impl Manager {
     }
 
     /// Puts the session into the memory of this process, unless that knows better; `false` when it has ended.
-    async fn check_in(&self, traveling: &Traveling, key: Key, traveler: Traveler) -> Result<bool, Error> {
-        let Traveler { meta, record, last_seen, version, .. } = &traveler;
+    async fn check_in(
+        &self,
+        traveling: &Traveling,
+        key: Key,
+        traveler: Traveler,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let Traveler { meta, record, last_seen, version, ends, .. } = &traveler;
         let deadline = self.policy.deadline(Times::of(record, *last_seen));
         for _ in 0..MOST_TRIES {
             let Some(known) = self.store.load(key).await? else {
                 // SECURITY: asked before, so that no flood of old cookies fills the memory, and again when it is found,
                 // as it may end in between.
-                if traveling.denials.deny(meta.handle, meta.user.as_deref(), record.issued) {
+                if now >= *ends || traveling.denials.deny(meta.handle, meta.user.as_deref(), record.issued) {
                     return Ok(false);
                 }
                 if self.store.create(key, traveler.entry(deadline)).await? {
@@ -214,19 +220,17 @@ impl Manager {
     /// When that could not be written down: it holds until this process ends, and is tried again.
     pub(super) async fn deny(&self, gone: &Entry, event: Event) -> Result<(), Error> {
         let Some(traveling) = &self.traveling else { return Ok(()) };
+        let Some(Open::Session(outline)) = Open::decode(&gone.bytes()) else { return Ok(()) };
+        let Traveling { denials, longest, .. } = traveling;
         let Meta { handle, user, .. } = &gone.meta;
+        let until = outline.since.plus(*longest);
         if event == Event::Expired {
-            self.forget_what_was_shortened(gone);
-            return Ok(());
+            // Its cookie says so itself, unless the clock is set back; that is worth no waiting.
+            denials.supersede(*handle, denials.latest(), until);
+        } else if !denials.deny(*handle, user.as_deref(), outline.issued) {
+            denials.end(*handle, until).await?;
         }
-        let is_denied = match Open::decode(&gone.bytes()) {
-            Some(Open::Session(outline)) => traveling.denials.deny(*handle, user.as_deref(), outline.issued),
-            _ => false,
-        };
-        match is_denied {
-            true => Ok(()),
-            false => Ok(traveling.denials.end(*handle, traveling.longest).await?),
-        }
+        Ok(())
     }
 
     /// No cookie of the user is believed any more, but those of the session under `kept`.
@@ -243,14 +247,14 @@ impl Manager {
         Ok(traveling.denials.revoke(user, kept, traveling.longest).await?)
     }
 
-    /// An expired session is told by its cookie, but for one that its app has shortened: older copies say more.
+    /// That a session has expired is told by its cookie, but for one that its app has shortened: older copies say more.
     pub(super) fn forget_what_was_shortened(&self, gone: &Entry) {
         let Some(traveling) = &self.traveling else { return };
         if let Some(Open::Session(outline)) = Open::decode(&gone.bytes())
             && outline.expiry != Expiry::Policy
         {
-            let Meta { handle, .. } = gone.meta;
-            traveling.denials.supersede(handle, traveling.denials.latest(), traveling.longest);
+            let Traveling { denials, longest, .. } = traveling;
+            denials.supersede(gone.meta.handle, denials.latest(), outline.since.plus(*longest));
         }
     }
 
@@ -258,14 +262,14 @@ impl Manager {
     pub(super) fn supersede_older_ids(&self, meta: &Meta, record: &Record) {
         if let Some(traveling) = &self.traveling {
             let before = Timestamp(record.issued.0.saturating_sub(1));
-            traveling.denials.supersede(meta.handle, before, traveling.longest);
+            traveling.denials.supersede(meta.handle, before, record.since.plus(traveling.longest));
         }
     }
 
     /// The session that signed in has another name now; the one before is dead if it was somebody's.
     pub(super) fn forget_before_sign_in(&self, before: &Meta, record: &Record) {
         if let (Some(traveling), true) = (&self.traveling, record.identity.is_some()) {
-            traveling.denials.supersede(before.handle, record.issued, traveling.longest);
+            traveling.denials.supersede(before.handle, record.issued, record.since.plus(traveling.longest));
         }
     }
 }

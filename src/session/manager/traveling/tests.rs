@@ -332,6 +332,22 @@ async fn a_new_first_key_takes_over_at_the_next_answer() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_gets_another_name_moves_there_with_all_its_pieces() {
+    let mut gateway = Gateway::new();
+    let mut jar = gateway.signed_in("ann", START).await;
+    gateway.ask(&mut jar, START, vec![set(5000)]).await;
+    assert_eq!(jar.0.keys().collect::<Vec<_>>(), ["sessionid", "sessionid.1"]);
+    gateway.session.cookie.name = "new".into();
+    gateway.session.cookie.previous_names = vec!["sessionid".into()];
+    gateway.restart();
+    assert_eq!(gateway.ask(&mut jar, START, vec![]).await.0, ann());
+    assert_eq!(jar.0.keys().collect::<Vec<_>>(), ["new", "new.1"]);
+    assert_eq!(gateway.ask(&mut jar, START, vec![]).await.2, 0);
+    gateway.ask(&mut jar, START, vec![Change::Flush]).await;
+    assert_eq!(jar, Jar::default());
+}
+
+#[tokio::test]
 async fn long_ones_come_in_pieces_short_ones_in_one_and_too_long_ones_not_at_all() {
     let mut gateway = Gateway::new();
     let mut jar = gateway.signed_in("ann", START).await;
