@@ -129,7 +129,9 @@ impl Denials {
         kept: Option<(Handle, Timestamp)>,
         longest: Duration,
     ) -> Result<(), store::Error> {
-        let at = self.latest();
+        // An id may have been given out right after the last time, by a clock that has not moved since.
+        let after_the_last = Timestamp(self.not_before(Some(user)).0.saturating_add(1));
+        let at = self.latest().max(after_the_last);
         let kept = kept.map(|(handle, since)| Kept { handle, since });
         self.written(Mark::User { user: UserHash::of(user), at, until: at.plus(longest), kept }).await
     }

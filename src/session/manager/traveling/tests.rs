@@ -425,3 +425,42 @@ async fn all_names_of_pieces_are_ours() {
     let names: Vec<&str> = gateway.manager().cookie_names().iter().map(|name| &**name).collect();
     assert_eq!(names, ["sessionid", "old", "sessionid.1", "sessionid.2", "old.1", "old.2"]);
 }
+
+/// All within one millisecond.
+#[tokio::test]
+async fn a_second_revocation_ends_also_what_began_after_the_first() {
+    let mut gateway = Gateway::new();
+    gateway.signed_in("ann", START).await;
+    gateway.manager().revoke_user("ann").await.unwrap();
+    let between = gateway.signed_in("ann", START).await;
+    gateway.restart();
+    gateway.manager().revoke_user("ann").await.unwrap();
+    assert_eq!(gateway.user(&between, START).await, None, "unknown to the gateway when it was revoked");
+    let after = gateway.signed_in("ann", START).await;
+    gateway.manager().revoke_user("ann").await.unwrap();
+    gateway.restart();
+    assert_eq!((gateway.user(&between, START).await, gateway.user(&after, START).await), (None, None));
+}
+
+#[tokio::test]
+async fn a_policy_that_grows_longer_lengthens_no_cookie_that_is_out() {
+    let mut gateway = Gateway::with(|session| session.absolute_timeout = schema::Duration::seconds(3600));
+    let jar = gateway.signed_in("ann", START).await;
+    gateway.session = schema::Session::default();
+    gateway.restart();
+    assert_eq!(gateway.user(&jar, START.plus(HOUR)).await, None);
+    assert_eq!(gateway.user(&jar, START.plus(HOUR - Duration::from_millis(1))).await, ann());
+}
+
+#[tokio::test]
+async fn signing_out_in_the_millisecond_of_a_new_id_ends_that_one_too() {
+    let mut gateway = Gateway::new();
+    let mut jar = gateway.signed_in("ann", START).await;
+    for _ in 0..3 {
+        gateway.ask(&mut jar, START, vec![Change::Rotate]).await;
+    }
+    let copy = jar.clone();
+    gateway.ask(&mut jar, START, vec![Change::Flush]).await;
+    gateway.restart();
+    assert_eq!(gateway.user(&copy, START).await, None);
+}
