@@ -108,6 +108,7 @@ impl Reject {
             Self::Session(session::Error::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
             Self::Session(session::Error::TooManySessions) => StatusCode::CONFLICT,
+            Self::Session(session::Error::TooLargeForCookies) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
             }

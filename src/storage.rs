@@ -3,6 +3,7 @@
 //! Called by `app` for a running gateway and by `cli` for work on the store itself. Everything that needs I/O
 //! of its own runs on the runtime that it is given, never on a worker.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 use crate::clock::Clock;
 use crate::config::schema::{self, StoreType};
 use crate::config::{Config, Secret};
-use crate::session::AtRest;
+use crate::session::{AtRest, Denials};
 use crate::store::redis::{self, BadUrl};
 use crate::store::timed::{Latency, Timed};
 use crate::store::{CachedStore, DiskStore, MemoryStore, PostgresStore, RedisStore, Store, disk, postgres};
@@ -41,6 +42,14 @@ pub enum StorageError {
     /// The address of PostgreSQL.
     #[error(transparent)]
     Postgres(#[from] postgres::OptionsError),
+    /// cookie: what has ended cannot be remembered.
+    #[error("{path}: {source}")]
+    Denials {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
 }
 
 impl Storage {
@@ -61,6 +70,10 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result
     let storage = match config.store.kind {
         // PERF: memory has everything at hand; there is nothing to time.
         StoreType::Memory => return Ok(Storage { store, at_rest: AtRest::Open, latency: Arc::default() }),
+        StoreType::Cookie => {
+            let at_rest = AtRest::InCookies(Arc::new(denials(config)?));
+            return Ok(Storage { store, at_rest, latency: Arc::default() });
+        }
         StoreType::Disk | StoreType::Redis | StoreType::Postgres => Storage::new(store, AtRest::Sealed),
     };
     Ok(match config.store.cache {
@@ -78,7 +91,8 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result
 pub fn bare(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Arc<dyn Store>, StorageError> {
     let store = &config.store;
     Ok(match store.kind {
-        StoreType::Memory => Arc::new(MemoryStore::new(store.max_sessions as usize)),
+        // cookie: what was presented to this process.
+        StoreType::Memory | StoreType::Cookie => Arc::new(MemoryStore::new(store.max_sessions as usize)),
         StoreType::Disk => {
             let options = disk::Options { timeout: store.timeout.get(), ..disk::Options::new(directory(config)) };
             Arc::new(DiskStore::open(&options)?)
@@ -101,6 +115,11 @@ pub fn bare(config: &Config, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result
             Arc::new(PostgresStore::connect(&options, runtime.clone())?)
         }
     })
+}
+
+fn denials(config: &Config) -> Result<Denials, StorageError> {
+    let path = config.data_dir.join("denials");
+    Denials::open(&path, config.store.timeout.get()).map_err(|source| StorageError::Denials { path, source })
 }
 
 /// Where the disk store lies.

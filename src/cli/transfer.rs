@@ -71,8 +71,12 @@ pub(super) fn import(config: &Path, input: &Path) -> anyhow::Result<ExitCode> {
 
 /// The store of a configuration, opened beside the gateway. Called inside a runtime, on which it does its work.
 fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    if config.store.kind == StoreType::Memory {
-        bail!("store.type is memory: those sessions live in the running gateway alone and end with it");
+    match config.store.kind {
+        StoreType::Memory => {
+            bail!("store.type is memory: those sessions live in the running gateway alone and end with it")
+        }
+        StoreType::Cookie => bail!("store.type is cookie: those sessions live in the browsers alone"),
+        StoreType::Disk | StoreType::Redis | StoreType::Postgres => {}
     }
     let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
     Ok(storage::bare(config, &clock, &Handle::current())?)

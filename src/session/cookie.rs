@@ -60,7 +60,19 @@ impl SessionCookie {
     /// `https`: whether the browser's request was secure.
     #[must_use]
     pub fn set(&self, id: &Id, left: Duration, persistent: Option<bool>, https: bool) -> Option<HeaderValue> {
-        let mut cookie = self.build(id.reveal(), https);
+        self.set_value(id.reveal(), left, persistent, https)
+    }
+
+    /// The same with any other value.
+    #[must_use]
+    pub(super) fn set_value(
+        &self,
+        value: &str,
+        left: Duration,
+        persistent: Option<bool>,
+        https: bool,
+    ) -> Option<HeaderValue> {
+        let mut cookie = self.build(value, https);
         if persistent.unwrap_or(self.persistent) {
             let seconds = left.min(LONGEST_MAX_AGE).as_secs();
             cookie.set_max_age(time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));

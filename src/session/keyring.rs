@@ -1,7 +1,7 @@
 //! Keys for what the gateway signs, derived from `session.keys` by HKDF, one per purpose.
 //!
-//! `gateway` builds one per generation. In this version the first key derives session handles; the
-//! keys are generated into `data_dir` when none are configured, so that handles outlive a restart.
+//! `gateway` builds one per generation. The first key derives session handles and seals session cookies, all of
+//! them open those; a key is generated into `data_dir` when none is configured, so that both outlive a restart.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,13 +14,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::id::{Id, NoRandomness, random_bytes};
+use super::seal::SealKey;
 use crate::config::Secret;
 use crate::store::Handle;
 
-/// The key that names sessions.
+/// The keys that name sessions, and those that seal them into cookies.
 #[derive(Debug)]
 pub struct Keyring {
     handles: hmac::Key,
+    cookies: Box<[SealKey]>,
 }
 
 /// Why there is no key.
@@ -47,9 +49,9 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn from_config(keys: &[Secret], data_dir: &Path) -> Result<Self, KeyringError> {
-        match keys.first() {
-            Some(first) => Ok(Self::new(first.reveal().as_bytes())),
-            None => Ok(Self::new(generated(data_dir)?.reveal().as_bytes())),
+        match keys {
+            [] => Ok(Self::new(&[generated(data_dir)?])),
+            keys => Ok(Self::new(keys)),
         }
     }
 
@@ -62,15 +64,30 @@ impl Keyring {
         Handle(handle)
     }
 
-    fn new(secret: &[u8]) -> Self {
-        let mut derived = [0; 32];
-        let pseudo_random_key = Salt::new(HKDF_SHA256, b"cloakroom").extract(secret);
-        // HKDF fails only for outputs beyond 255 blocks; this is one.
-        if let Ok(output) = pseudo_random_key.expand(&[b"session handle"], HKDF_SHA256) {
-            let _ = output.fill(&mut derived);
-        }
-        Self { handles: hmac::Key::new(hmac::HMAC_SHA256, &derived) }
+    /// What seals session cookies: the first seals, all open.
+    #[must_use]
+    pub(super) fn cookies(&self) -> &[SealKey] {
+        &self.cookies
     }
+
+    fn new(secrets: &[Secret]) -> Self {
+        // There is one at least: see `from_config`.
+        let first = secrets.first().map_or([0; 32], |secret| derived(secret, b"session handle"));
+        Self {
+            handles: hmac::Key::new(hmac::HMAC_SHA256, &first),
+            cookies: secrets.iter().map(|secret| SealKey::from_bytes(derived(secret, b"session cookie"))).collect(),
+        }
+    }
+}
+
+fn derived(secret: &Secret, purpose: &[u8]) -> [u8; 32] {
+    let mut key = [0; 32];
+    let pseudo_random_key = Salt::new(HKDF_SHA256, b"cloakroom").extract(secret.reveal().as_bytes());
+    // HKDF fails only for outputs beyond 255 blocks; this is one.
+    if let Ok(output) = pseudo_random_key.expand(&[purpose], HKDF_SHA256) {
+        let _ = output.fill(&mut key);
+    }
+    key
 }
 
 fn generated(data_dir: &Path) -> Result<Secret, KeyringError> {

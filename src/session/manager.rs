@@ -1,7 +1,8 @@
 //! All sessions: opened before a request is served, committed before its response head leaves.
 //!
 //! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
-//! `commit`, `rotation` and `endings` each hold one part of a session's life.
+//! `commit`, `rotation` and `endings` each hold one part of a session's life; `traveling` is what differs where
+//! sessions lie in the browsers' cookies.
 
 mod beginnings;
 mod commit;
@@ -9,6 +10,7 @@ mod endings;
 mod listing;
 mod open;
 mod rotation;
+mod traveling;
 
 pub use listing::{Listed, Listing, LookedUp};
 
@@ -19,8 +21,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
+use self::traveling::{Lasting, Traveling};
 use super::changes::Expiry;
 use super::cookie::SessionCookie;
+use super::denials::Denials;
 use super::events::{Counters, Event};
 use super::expiry::{Policy, Times};
 use super::guesses::Guesses;
@@ -50,12 +54,14 @@ const GATES: usize = 64;
 pub struct Manager {
     store: Arc<dyn Store>,
     at_rest: AtRest,
+    /// Where sessions lie in cookies; the store then holds those that were presented since the start.
+    traveling: Option<Traveling>,
     keyring: Keyring,
     policy: Policy,
     cookie: SessionCookie,
     /// Names under which the cookie is still read.
     previous: Vec<SessionCookie>,
-    /// All our names, for taking the cookie out of requests.
+    /// All our names, the present one first, those of pieces last, for taking the cookie out of requests.
     names: Vec<Box<str>>,
     create: schema::Create,
     save_every_request: bool,
@@ -68,12 +74,15 @@ pub struct Manager {
 }
 
 /// How records lie in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum AtRest {
     /// As they are: for a store that is gone with this process.
     Open,
     /// Sealed, each under a key that follows from its id.
     Sealed,
+    /// In the browsers' cookies, sealed as a whole: the store is this process's memory of the sessions that were
+    /// presented to it.
+    InCookies(Arc<Denials>),
 }
 
 /// Why a session could not be opened or committed.
@@ -91,6 +100,9 @@ pub enum Error {
     /// The user has `session.max_per_user` sessions, and `on_limit` is `deny`.
     #[error("the user has session.max_per_user sessions already")]
     TooManySessions,
+    /// The session lies in cookies, and this is more than browsers keep.
+    #[error("the session is larger than browsers keep in cookies: let `store` be of another type")]
+    TooLargeForCookies,
 }
 
 /// The circumstances of a request that a session remembers.
@@ -127,15 +139,21 @@ impl Manager {
     ) -> Self {
         let cookie = SessionCookie::from_config(&session.cookie);
         let previous: Vec<_> = session.cookie.previous_names.iter().map(|name| cookie.renamed(name)).collect();
-        let names = std::iter::once(&cookie).chain(&previous).map(|cookie| cookie.name().into()).collect();
+        let traveling = match &at_rest {
+            AtRest::InCookies(denials) => Some(Traveling::new(session, &keyring, &cookie, Arc::clone(denials))),
+            AtRest::Open | AtRest::Sealed => None,
+        };
+        let names = std::iter::once(&cookie).chain(&previous).map(|cookie| cookie.name());
+        let pieces = names.clone().flat_map(traveling::names_of_pieces).filter(|_| traveling.is_some());
         Self {
+            names: names.map(Box::from).chain(pieces.map(String::into_boxed_str)).collect(),
             store,
             at_rest,
+            traveling,
             keyring,
             policy: Policy::from_config(session),
             cookie,
             previous,
-            names,
             create: session.create,
             save_every_request: session.save_every_request,
             max_data_size: usize::try_from(session.max_data_size.bytes()).unwrap_or(usize::MAX),
@@ -206,8 +224,12 @@ impl Manager {
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Entry>>, Error> {
+        if let Some(traveling) = &self.traveling {
+            traveling.denials.saw(now);
+        }
         let swept = self.store.sweep(now, SWEEP_BATCH).await?;
         for entry in swept.iter().filter(|entry| !entry.meta.alias) {
+            self.forget_what_was_shortened(entry);
             self.note(Event::Expired, &entry.meta, None, "swept");
         }
         Ok(swept)
@@ -218,6 +240,9 @@ impl Manager {
     /// # Errors
     /// When it cannot.
     pub async fn ping(&self) -> Result<(), Error> {
+        if let Some(traveling) = &self.traveling {
+            traveling.denials.ping()?;
+        }
         Ok(self.store.ping().await?)
     }
 
@@ -263,8 +288,8 @@ impl Manager {
         now: Timestamp,
     ) -> Result<Entry, NoRandomness> {
         let deadline = self.policy.deadline(Times::of(record, last_seen.max(now)));
-        let bytes = match self.at_rest {
-            AtRest::Open => record.encode(),
+        let bytes = match &self.at_rest {
+            AtRest::Open | AtRest::InCookies(_) => record.encode(),
             AtRest::Sealed => record.sealed(&SealKey::of(id, &Purpose::Record).ok_or(NoRandomness)?)?,
         };
         Ok(Entry::new(meta, bytes, last_seen, deadline))
@@ -309,9 +334,10 @@ impl Manager {
         agent
     }
 
-    /// The line that gives the browser `id`, for as long as its session can last.
-    fn give(&self, id: &Id, record: &Record, visit: Visit<'_>) -> Option<HeaderValue> {
+    /// The lines that give the browser `id`, for as long as its session can last.
+    async fn give(&self, id: &Id, record: &Record, visit: Visit<'_>) -> Result<Option<Vec<HeaderValue>>, Error> {
         let left = self.policy.judge(Times::of(record, visit.now), visit.now).ok();
+        let ends = visit.now.plus(left.as_ref().map_or(Duration::ZERO, |left| left.absolute));
         let left = left.map_or(Duration::ZERO, |left| match record.expiry {
             // The cookie is renewed whenever "last seen" is written.
             Expiry::Sliding(idle) => left.absolute.min(idle),
@@ -323,7 +349,10 @@ impl Manager {
             () if record.remember || record.expiry != Expiry::Policy => Some(true),
             () => None,
         };
-        self.cookie.set(id, left, persistent, visit.https)
+        match &self.traveling {
+            None => Ok(self.cookie.set(id, left, persistent, visit.https).map(|line| vec![line])),
+            Some(traveling) => self.send_on(traveling, id, Lasting { left, persistent, ends }, visit).await,
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 
 mod alias;
 mod changes;
+mod chunks;
 mod claims;
 mod cookie;
 mod data;
+mod denials;
 mod events;
 mod expiry;
 mod guesses;
@@ -22,8 +24,10 @@ pub mod rules;
 mod seal;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
+mod traveling;
 
 pub use changes::{Change, Expiry, Step};
+pub use denials::Denials;
 pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};

@@ -44,6 +44,16 @@ impl SealKey {
         Some(key)
     }
 
+    /// The key of one message, for a key that seals very many: with the nonce it makes 192 random bits, so that two
+    /// messages never share a key stream (as XAES-256-GCM does).
+    #[must_use]
+    pub fn of_message(&self, salt: &[u8; 12]) -> Option<Self> {
+        let extracted = Salt::new(HKDF_SHA256, salt).extract(&self.0);
+        let mut key = Self([0; 32]);
+        extracted.expand(&[b"one session cookie"], Length).ok()?.fill(&mut key.0).ok()?;
+        Some(key)
+    }
+
     /// A key that was itself sealed.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {

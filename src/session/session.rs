@@ -40,6 +40,8 @@ pub struct Session {
     pub(super) replaced: Option<Box<BeforeSignIn>>,
     /// When the request was received.
     pub(super) opened: Timestamp,
+    /// How many cookies of the session's the browser holds, where a long one is cut in pieces.
+    pub(super) pieces: usize,
     /// The store did not answer: whose session it is, if any, is not known.
     pub(super) is_cut_off: bool,
 }

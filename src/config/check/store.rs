@@ -1,10 +1,14 @@
 //! Checks of where sessions are kept.
 
 use super::Checks;
-use crate::config::schema::{Config, Duration, Store, StoreType};
+use crate::config::schema::{Config, Duration, Size, Store, StoreType};
 
 const SHORTEST_TIMEOUT: Duration = Duration::millis(10);
 const LONGEST_TIMEOUT: Duration = Duration::seconds(30);
+
+/// Three cookies of 4 KiB, and room for what else a browser sends.
+const HEAD_WITH_COOKIES: Size = Size::kib(16);
+const LONGEST_ATTRIBUTES: usize = 1024;
 
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     let store = &config.store;
@@ -18,6 +22,9 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
         checks.problem("store.timeout", "must be from 10ms to 30s");
     }
     check_urls(store, checks);
+    if store.kind == StoreType::Cookie {
+        check_cookies(config, checks);
+    }
     let is_shared = matches!(store.kind, StoreType::Redis | StoreType::Postgres);
     if is_shared && config.session.keys.is_empty() {
         let message = "several gateways on one store need the same keys; without them each generates its own";
@@ -25,9 +32,35 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     }
 }
 
+/// What cannot be done where nothing is kept.
+fn check_cookies(config: &Config, checks: &mut Checks<'_>) {
+    let session = &config.session;
+    if session.max_per_user.is_some() {
+        let message = "needs a store that knows all sessions of a user; `store.type: cookie` keeps none";
+        checks.problem("session.max_per_user", message);
+    }
+    if config.limits.max_head_size < HEAD_WITH_COOKIES {
+        let message = "must be 16KiB or more with `store.type: cookie`: up to 12KiB of a request are the session's";
+        checks.problem("limits.max_head_size", message);
+    }
+    let cookie = &session.cookie;
+    let attributes = cookie.name.len() + cookie.path.len() + cookie.domain.as_deref().map_or(0, str::len);
+    if attributes > LONGEST_ATTRIBUTES {
+        let message = "name, path and domain leave no room for the session, which lies in the cookie itself";
+        checks.problem("session.cookie", message);
+    }
+    for message in [
+        "cookie: a gateway knows what ended at itself only. Another one with the same session.keys lets those in who \
+         signed out here, and tells one-shot values again: run one gateway, or take redis or postgres",
+        "cookie: `cloakroom sessions list` shows the sessions that were used since the gateway started, no others",
+    ] {
+        checks.warning("store.type", message);
+    }
+}
+
 fn check_urls(store: &Store, checks: &mut Checks<'_>) {
     let (schemes, example): (&[&str], _) = match store.kind {
-        StoreType::Memory | StoreType::Disk => (&[], ""),
+        StoreType::Memory | StoreType::Disk | StoreType::Cookie => (&[], ""),
         StoreType::Redis => (
             &["redis:", "rediss:", "unix:", "redis+sentinel:", "rediss+sentinel:", "redis+cluster:", "rediss+cluster:"],
             "redis://redis:6379",
@@ -76,6 +109,28 @@ mod tests {
     #[test]
     fn an_address_of_the_wrong_kind_is_not_repeated() {
         assert!(!problems("{ type: redis, url: 'http://user:hunter2@a' }").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_needs_a_list_of_sessions_is_refused_where_none_is_kept() {
+        let problems = |more: &str| {
+            let text = format!("store: {{ type: cookie }}\n{more}\n{ROUTE}");
+            parse(&text, "c.yaml", &|_| None).err().map(|problems| problems.to_string()).unwrap_or_default()
+        };
+        assert_eq!(problems(""), "");
+        assert!(problems("session: { max_per_user: 3 }").contains("session.max_per_user: needs a store"));
+        assert!(problems("limits: { max_head_size: 8KiB }").contains("limits.max_head_size: must be 16KiB"));
+        let path = format!("session: {{ cookie: {{ name: '{}' }} }}", "n".repeat(1024));
+        assert!(problems(&path).contains("session.cookie: name, path and domain"));
+    }
+
+    #[test]
+    fn what_cookies_cannot_do_is_said() {
+        let loaded = parse(&format!("store: {{ type: cookie }}\n{ROUTE}"), "c.yaml", &|_| None).unwrap();
+        let said: String = loaded.warnings.iter().map(|warning| format!("{warning}\n")).collect();
+        for words in ["signed out here", "one-shot values", "`cloakroom sessions list`"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -29,9 +29,10 @@ pub struct Store {
     pub prefix: String,
     /// disk, redis, postgres: copies kept in this process; null = none.
     pub cache: Option<Cache>,
-    /// redis, postgres, disk: how long an operation may take before it counts as failed, 10 ms to 30 s.
+    /// redis, postgres, disk, and cookie for what ends: how long an operation may take before it counts as failed,
+    /// 10 ms to 30 s.
     pub timeout: Duration,
-    /// Memory: sessions held at once; anonymous ones are evicted first, signed-in ones never.
+    /// Memory, cookie: sessions held in memory at once; anonymous ones are evicted first, signed-in ones never.
     pub max_sessions: u32,
 }
 
@@ -64,6 +65,8 @@ pub enum StoreType {
     Redis,
     /// A table of PostgreSQL, which several gateways may share.
     Postgres,
+    /// The browser's cookie, sealed: nothing is kept but what has ended before its time.
+    Cookie,
 }
 
 /// Copies of entries near the workers.

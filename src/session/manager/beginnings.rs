@@ -22,7 +22,7 @@ impl Manager {
         session: &Session,
         before_sign_in: Option<&BeforeSignIn>,
         visit: Visit<'_>,
-    ) -> Result<Option<HeaderValue>, Error> {
+    ) -> Result<Option<Vec<HeaderValue>>, Error> {
         if !session.changes.iter().any(|change| matches!(change, Change::SignIn { .. })) {
             tracing::debug!("a session ended while a request was served: what the request recorded is dropped");
             return Ok(None);
@@ -56,18 +56,18 @@ impl Manager {
         session: &Session,
         before_sign_in: Option<&BeforeSignIn>,
         visit: Visit<'_>,
-    ) -> Result<Option<HeaderValue>, Error> {
+    ) -> Result<Option<Vec<HeaderValue>>, Error> {
         let mut before = match &session.fresh {
             Some(fresh) => Record::clone(fresh),
             None => Record::new(visit.now)?,
         };
-        before.issued = visit.now;
         if let Some(replaced) = before_sign_in {
             before.data = self.data_of_the_other_sign_in(session, replaced, visit.now).await?.unwrap_or_default();
         }
         let id = Id::generate()?;
         let mut meta = self.envelope(&id, &before, visit);
-        let record = self.with_bounded_data(&before, &session.changes, visit, &meta.handle);
+        let mut record = self.with_bounded_data(&before, &session.changes, visit, &meta.handle);
+        record.issued = self.issue(&record, visit.now);
         if record.is_empty() && !session.changes.contains(&Change::Begin) {
             return Ok(None);
         }
@@ -85,6 +85,6 @@ impl Manager {
         }
         self.note(event, &meta, Some(visit.address), "");
         self.end_others(session, &record, id.key()).await?;
-        Ok(self.give(&id, &record, visit))
+        self.give(&id, &record, visit).await
     }
 }

@@ -38,7 +38,7 @@ enum Reloaded {
 /// What becomes of the browser's cookie.
 enum Cookie {
     Keep,
-    Give(HeaderValue),
+    Give(Vec<HeaderValue>),
     Delete,
 }
 
@@ -104,7 +104,7 @@ impl Manager {
         if ended && matches!(cookie, Cookie::Keep) && session.presented != Presented::Nothing {
             cookie = Cookie::Delete;
         }
-        Ok(self.committed(cookie, session.presented, visit.https))
+        Ok(self.committed(cookie, &session, visit.https))
     }
 
     /// Whether the session ended: what was recorded before that is forgotten with it.
@@ -151,9 +151,9 @@ impl Manager {
                 .inspect_err(|error| tracing::warn!(%error, "no new id could be given"))
                 .unwrap_or(Cookie::Keep));
         }
-        let slides = touched && (saves || matches!(record.expiry, Expiry::Sliding(_)));
+        let slides = touched && (saves || matches!(record.expiry, Expiry::Sliding(_)) || self.traveling.is_some());
         Ok(match found.offer || slides && hold != Hold::Withheld {
-            true => self.give(&found.id, record, visit).map_or(Cookie::Keep, Cookie::Give),
+            true => self.give(&found.id, record, visit).await?.map_or(Cookie::Keep, Cookie::Give),
             false => Cookie::Keep,
         })
     }
@@ -185,13 +185,18 @@ impl Manager {
             None => self.begin(session, session.replaced.as_deref(), visit).await?,
         };
         Ok(match (given, session.presented) {
-            (Some(line), _) => Cookie::Give(line),
+            (Some(lines), _) => Cookie::Give(lines),
             (None, Presented::Dead | Presented::Contradictory) => Cookie::Delete,
             (None, _) => Cookie::Keep,
         })
     }
 
-    async fn write_to(&self, found: &Found, session: &Session, visit: Visit<'_>) -> Result<Option<HeaderValue>, Error> {
+    async fn write_to(
+        &self,
+        found: &Found,
+        session: &Session,
+        visit: Visit<'_>,
+    ) -> Result<Option<Vec<HeaderValue>>, Error> {
         if let (false, Some(record)) = (found.via.is_empty(), found.record()) {
             // The way from the old id must last as long as the session does.
             self.touch(found, record, visit.now).await;
@@ -207,7 +212,7 @@ impl Manager {
                 Some(rotation) => match self.replace(&live, before, after, rotation, last_seen, visit).await? {
                     Replaced::By(id, record) => {
                         self.end_others(session, &record, id.key()).await?;
-                        return Ok(self.give(&id, &record, visit));
+                        return self.give(&id, &record, visit).await;
                     }
                     Replaced::Beaten => None,
                 },
@@ -222,8 +227,10 @@ impl Manager {
                 }
             };
             if let Some(record) = written {
-                let may_have_it = live.hold != Hold::Withheld;
-                return Ok(may_have_it.then(|| self.give(&live.id, &record, visit)).flatten());
+                return match live.hold {
+                    Hold::Withheld => Ok(None),
+                    Hold::Own | Hold::Offered => self.give(&live.id, &record, visit).await,
+                };
             }
             match self.reload(&live).await? {
                 Reloaded::Live(latest) => live = latest,
@@ -267,7 +274,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Applies the changes; those of the data not, if it would become larger than allowed.
+    /// Applies the changes; those of the data not, if it would become larger than allowed. Where sessions lie in
+    /// cookies a sign-in is worth more than data, and an app's answer more than its sign-in.
     pub(super) fn with_bounded_data(
         &self,
         before: &Record,
@@ -280,29 +288,47 @@ impl Manager {
             changes.for_each(|change| change.apply(&mut record, visit.now));
             record
         };
-        let record = apply(&mut changes.iter());
+        let mut record = apply(&mut changes.iter());
         let size = record.data.size() + record.flash.size();
-        if size <= self.max_data_size || !changes.iter().any(Change::is_of_data) {
+        if size <= self.max_data_size && self.travels(&record) {
             return record;
         }
+        if changes.iter().any(Change::is_of_data) {
+            self.refuse_data(size, handle);
+            record = apply(&mut changes.iter().filter(|change| !change.is_of_data()));
+        }
+        if !self.travels(&record) && changes.iter().any(|change| change.user().is_some()) {
+            self.refuse_data(record.data.size() + record.flash.size(), handle);
+            (record.data, record.flash) = Default::default();
+        }
+        let says_app = |change: &Change| matches!(change, Change::AppSignIn(_));
+        if !self.travels(&record) && changes.iter().any(says_app) {
+            tracing::warn!(event = "user_too_large", %handle, "an app's user does not fit into cookies, and is not signed in");
+            record = apply(&mut changes.iter().filter(|change| !change.is_of_data() && !says_app(change)));
+        }
+        record
+    }
+
+    fn refuse_data(&self, size: usize, handle: &store::Handle) {
         self.counters.data_too_large();
         tracing::warn!(
             event = "data_too_large", %handle, size_bytes = size, limit_bytes = self.max_data_size,
-            "what an app wanted kept in a session is larger than session.max_data_size: it keeps what it had"
+            "what an app wanted kept in a session is larger than session.max_data_size, or than cookies: it keeps what it had"
         );
-        apply(&mut changes.iter().filter(|change| !change.is_of_data()))
     }
 
-    fn committed(&self, cookie: Cookie, presented: Presented, https: bool) -> Committed {
-        let clear_cookies = presented == Presented::Contradictory;
+    fn committed(&self, cookie: Cookie, session: &Session, https: bool) -> Committed {
+        let clear_cookies = session.presented == Presented::Contradictory;
+        let previous = || self.previous.iter().filter_map(|cookie| cookie.delete(https));
         let set_cookie = match cookie {
             Cookie::Keep => Vec::new(),
-            Cookie::Give(line) => {
-                let previous = self.previous.iter().filter_map(|cookie| cookie.delete(https));
-                std::iter::once(line).chain(previous).collect()
+            Cookie::Give(lines) => {
+                let surplus = self.delete_pieces(lines.len(), session.pieces, https);
+                lines.into_iter().chain(previous()).chain(surplus).collect()
             }
             Cookie::Delete => {
-                std::iter::once(&self.cookie).chain(&self.previous).filter_map(|cookie| cookie.delete(https)).collect()
+                let pieces = self.delete_pieces(1, session.pieces, https);
+                self.cookie.delete(https).into_iter().chain(previous()).chain(pieces).collect()
             }
         };
         Committed { set_cookie, clear_cookies }

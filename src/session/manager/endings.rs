@@ -24,6 +24,8 @@ impl Manager {
         user: &str,
         reason: &'static str,
     ) -> Result<usize, Error> {
+        // First, so that those below need not be written down one by one.
+        self.deny_user(kept, user).await?;
         let mut ended = 0;
         for (key, _) in self.store.list_by_user(user).await? {
             if Some(key) != kept && self.end_at(key, Event::Revoked, None, reason).await? {
@@ -86,6 +88,7 @@ impl Manager {
                     let before = open.as_ref().and_then(Open::predecessor);
                     self.forget_predecessors(key, before).await?;
                     self.note(event, &gone.meta, address, reason);
+                    self.deny(&gone, event).await?;
                     return Ok(true);
                 }
             }

@@ -21,16 +21,16 @@ use crate::http::cookies;
 use crate::store::{Entry, Key, Updated};
 
 /// A client may send a handful of cookies of our name (sibling domains, other paths); more are not looked up.
-const MOST_COOKIES: usize = 4;
+pub(super) const MOST_COOKIES: usize = 4;
 
 /// So often may an id be replaced while one request is served, or within one grace; more is no way.
 pub(super) const MOST_HOPS: usize = 64;
 
 /// Each time somebody else was faster; what is not done now is done with the next request.
-const MOST_TRIES: usize = 8;
+pub(super) const MOST_TRIES: usize = 8;
 
 /// What an id leads to.
-enum Seen {
+pub(super) enum Seen {
     Living(Found),
     /// It was replaced by a sign-in a moment ago.
     Replaced(BeforeSignIn),
@@ -59,7 +59,11 @@ impl Manager {
         now: Timestamp,
     ) -> Result<Session, Error> {
         let mut session = Session { opened: now, ..Session::default() };
-        for (place, name) in self.names.iter().enumerate() {
+        if let Some(traveling) = &self.traveling {
+            Box::pin(self.open_traveling(traveling, &mut session, headers, address, now)).await?;
+        }
+        let names = if self.traveling.is_some() { &[] } else { &*self.names };
+        for (place, name) in names.iter().enumerate() {
             if session.found.is_some() {
                 break;
             }
@@ -111,6 +115,8 @@ impl Manager {
                 (Some(latest), Updated::Conflict) => found.entry = latest,
                 (latest, _) => {
                     found.entry = latest.unwrap_or_else(|| Arc::clone(&found.entry));
+                    // A cookie that still told them would tell them again.
+                    found.offer |= self.traveling.is_some() && found.via.is_empty();
                     break;
                 }
             }
@@ -119,7 +125,7 @@ impl Manager {
     }
 
     /// A client that presents ids of nobody one after the other is not listened to for a while.
-    fn check_guesses(&self, known: bool, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+    pub(super) fn check_guesses(&self, known: bool, address: IpAddr, now: Timestamp) -> Result<(), Error> {
         let Some(guesses) = self.guesses.as_ref().filter(|_| !known) else { return Ok(()) };
         match guesses.is_exhausted(address, now) {
             true => Err(Error::Guessing),
@@ -128,7 +134,7 @@ impl Manager {
     }
 
     /// PERF: the usual case, without a suspension point: a living session under the id that was presented.
-    fn usual(&self, value: &[u8], key: Key, entry: &Arc<Entry>, now: Timestamp) -> Option<Found> {
+    pub(super) fn usual(&self, value: &[u8], key: Key, entry: &Arc<Entry>, now: Timestamp) -> Option<Found> {
         let id = Id::parse(value)?;
         let record = opened(entry, &id)?.session().filter(|record| record.predecessor.is_none())?;
         let remaining = self.policy.judge(Times::of(record, entry.last_seen()), now).ok()?;
@@ -136,7 +142,7 @@ impl Manager {
     }
 
     /// No session, one that has expired, one under a new id, or a replaced id.
-    async fn look_closer(
+    pub(super) async fn look_closer(
         &self,
         value: &[u8],
         key: Key,
@@ -265,6 +271,7 @@ impl Manager {
             let record = Record { predecessor: None, ..record.clone() };
             let settled = self.entry(id, entry.meta.clone(), &record, entry.last_seen(), now)?;
             self.store.update(key, entry.version(), settled).await?;
+            self.supersede_older_ids(&entry.meta, &record);
             match self.load(key, id).await?.filter(|entry| record_of(entry).is_some()) {
                 Some(latest) => entry = latest,
                 None => break,
@@ -290,7 +297,7 @@ impl Manager {
 }
 
 impl Session {
-    fn saw(&mut self, seen: Seen, under_a_previous_name: bool) {
+    pub(super) fn saw(&mut self, seen: Seen, under_a_previous_name: bool) {
         match seen {
             Seen::Living(mut found) => {
                 found.offer |= under_a_previous_name && found.via.is_empty();

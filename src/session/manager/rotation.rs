@@ -79,7 +79,13 @@ impl Manager {
         visit: Visit<'_>,
     ) -> Result<Replaced, Error> {
         let id = Id::generate()?;
-        let mut record = Record { issued: visit.now, ..after };
+        let after_the_last = match rotation {
+            Rotation::SignIn => visit.now,
+            // The ids of one session are told apart by when they were given out.
+            Rotation::Plain | Rotation::Severed => visit.now.max(Timestamp(before.issued.0.saturating_add(1))),
+        };
+        let issued = self.issue(&after, after_the_last);
+        let mut record = Record { issued, ..after };
         let old = &live.entry.meta;
         let mut meta = Meta { user: record.identity.as_ref().map(|identity| identity.user.clone()), ..old.clone() };
         let alias = match rotation {
@@ -108,6 +114,9 @@ impl Manager {
         self.store.create(id.key(), successor).await?;
         match self.store.update(live.key, live.entry.version(), alias).await? {
             Updated::Done => {
+                if rotation == Rotation::SignIn {
+                    self.forget_before_sign_in(old, before);
+                }
                 let event = if rotation == Rotation::SignIn { Event::SignedIn } else { Event::Rotated };
                 self.note(event, &meta, Some(visit.address), "");
                 Ok(Replaced::By(id, Box::new(record)))
