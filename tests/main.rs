@@ -11,6 +11,8 @@ mod support;
 
 /// Who may pass a route, and what its app is told of the user.
 mod access;
+/// Sessions of a real Django, taken over.
+mod django_import;
 /// What Django's own tests assert of its sessions.
 mod django_semantics;
 /// HTTP/2 requests on their way down to HTTP/1.1, and the answers back up.

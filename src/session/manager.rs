@@ -3,6 +3,7 @@
 //! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
 //! `commit`, `rotation` and `endings` each hold one part of a session's life.
 
+mod adopting;
 mod beginnings;
 mod commit;
 mod endings;
@@ -10,6 +11,7 @@ mod listing;
 mod open;
 mod rotation;
 
+pub use adopting::{AdoptError, Adoption, Foreign};
 pub use listing::{Listed, Listing, LookedUp};
 
 use std::collections::HashSet;

@@ -1,0 +1,338 @@
+//! `cloakroom import django`: the sessions of a Django app into the configured store, so that nobody is signed out.
+//!
+//! `sources` reads tables and directories, `session::django` what stands in them, `session::Manager::adopt` keeps it.
+//! No session id is ever printed: rows are named by their number and, where there is one, the handle.
+
+mod postgres;
+mod sources;
+mod sqlite;
+
+use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use self::sources::{Found, Source, UserTable};
+use crate::clock::{Clock as _, SteadyClock, Timestamp};
+use crate::config::schema::StoreType;
+use crate::config::{self, Config};
+use crate::session::django::{Ended, Flaw, Keys, Users, read};
+use crate::session::{AdoptError, Adoption, Foreign, Keyring, Manager};
+use crate::{storage, telemetry};
+
+/// So many wait for the store at once: it commits them together.
+const AT_ONCE: usize = 128;
+
+/// So many unreadable rows are named; after that they are counted.
+const MOST_NAMED: usize = 20;
+
+/// What `cloakroom import django` is told.
+///
+/// Do it once: a session that is signed out behind the gateway stays in Django's table, and would come back.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The configuration file, which names the store
+    #[arg(long, value_name = "FILE", env = "CLOAKROOM_CONFIG", default_value = "cloakroom.yaml")]
+    config: PathBuf,
+    /// Django's database: postgres://user:password@host/name, sqlite:///path, or the path of an SQLite file
+    #[arg(long, value_name = "URL", env = "DJANGO_DATABASE_URL", hide_env_values = true)]
+    #[arg(required_unless_present = "directory")]
+    database: Option<String>,
+    /// SESSION_FILE_PATH, for the file engine; users then come from --database, if given
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+    /// A file with SECRET_KEY in its first line and SECRET_KEY_FALLBACKS in those below; else $DJANGO_SECRET_KEY
+    #[arg(long, value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// Only say what would be imported
+    #[arg(long)]
+    dry_run: bool,
+    /// End with exit code 1 if anything was unreadable
+    #[arg(long)]
+    strict: bool,
+    /// Table of sessions
+    #[arg(long, value_name = "TABLE", default_value = "django_session")]
+    session_table: String,
+    /// Table of users [default: auth_user]
+    #[arg(long, value_name = "TABLE")]
+    user_table: Option<String>,
+    /// Its column that names a user
+    #[arg(long, value_name = "COLUMN", default_value = "username")]
+    user_column: String,
+    /// Its primary key
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    user_key: String,
+    /// Class name of the session store, if it is one of your own
+    #[arg(long, value_name = "CLASS", default_value = "SessionStore")]
+    session_class: String,
+    /// SESSION_COOKIE_NAME, with which the names of session files begin
+    #[arg(long, value_name = "NAME", default_value = "sessionid")]
+    cookie_name: String,
+    /// SESSION_COOKIE_AGE in seconds: how long session files live
+    #[arg(long, value_name = "SECONDS", default_value = "1209600")]
+    cookie_age: u64,
+}
+
+/// Reads, keeps, and says how many there were.
+///
+/// # Errors
+/// What went wrong, for the person who typed the command. What was imported until then stays.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let config = load(options)?;
+    if config.store.kind == StoreType::Memory {
+        bail!("store.type is memory: what is imported would be gone with this command; choose disk, redis or postgres");
+    }
+    let keys = Arc::new(secret_keys(options)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let tally = runtime.block_on(async {
+        let mut source = Source::open(options).await?;
+        let total = source.count().await?;
+        let users = Arc::new(users(&mut source, options).await?);
+        let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
+        let storage = storage::open(&config, runtime.handle())?;
+        let manager = Arc::new(Manager::new(&config.session, None, keyring, storage.store, storage.at_rest));
+        let import = Import { manager, keys, users, now: SteadyClock::start().now(), rehearse: options.dry_run };
+        import.all(&mut source, total).await
+    })?;
+    println!("{}", tally.text(options.dry_run));
+    Ok(if options.strict && tally.unreadable > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn load(options: &Options) -> anyhow::Result<Config> {
+    let loaded = config::load(&options.config, &|name| std::env::var(name).ok());
+    let loaded = loaded.map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    telemetry::log::init(&loaded.config.log);
+    Ok(loaded.config)
+}
+
+fn secret_keys(options: &Options) -> anyhow::Result<Keys> {
+    let text = Zeroizing::new(match &options.secret_key_file {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
+        None => std::env::var("DJANGO_SECRET_KEY").context(
+            "Django's SECRET_KEY is needed: --secret-key-file FILE, or DJANGO_SECRET_KEY in the environment",
+        )?,
+    });
+    let keys: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    if keys.is_empty() {
+        bail!(
+            "there is no SECRET_KEY in {}",
+            if options.secret_key_file.is_some() { "the file" } else { "DJANGO_SECRET_KEY" }
+        );
+    }
+    Ok(Keys::new(keys, &options.session_class))
+}
+
+/// `None`: users are named by their ids.
+async fn users(source: &mut Source, options: &Options) -> anyhow::Result<Option<Users>> {
+    let table = UserTable {
+        name: options.user_table.as_deref().unwrap_or("auth_user"),
+        key: &options.user_key,
+        user: &options.user_column,
+    };
+    match source.users(&table).await? {
+        Some(users) => Ok(Some(users)),
+        None if options.user_table.is_some() => bail!("there is no table {} to take users from", table.name),
+        None => {
+            eprintln!(
+                "cloakroom: warning: there is no table auth_user (see --user-table): users are named by their ids, and \
+                 neither deleted or inactive users nor changed passwords are noticed"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// One import under way.
+#[derive(Clone)]
+struct Import {
+    manager: Arc<Manager>,
+    keys: Arc<Keys>,
+    users: Arc<Option<Users>>,
+    now: Timestamp,
+    rehearse: bool,
+}
+
+/// What became of a row.
+enum Outcome {
+    Imported { signed_in: bool, changed: bool },
+    Known,
+    Expired,
+    Ended,
+    Unreadable(String),
+}
+
+/// Why all of it ends here.
+#[derive(Debug, thiserror::Error)]
+#[error("row {number}: {source}")]
+struct Stopped {
+    number: usize,
+    source: AdoptError,
+}
+
+impl Import {
+    async fn all(&self, source: &mut Source, total: usize) -> anyhow::Result<Tally> {
+        let mut progress = Progress { total, ..Progress::default() };
+        let mut under_way = JoinSet::new();
+        let mut number = 0;
+        loop {
+            let rows = source.next().await?;
+            if rows.is_empty() {
+                break;
+            }
+            for found in rows {
+                number += 1;
+                let import = self.clone();
+                under_way.spawn(async move { import.row(number, &found).await });
+                if under_way.len() >= AT_ONCE {
+                    progress.take(under_way.join_next().await)?;
+                }
+            }
+        }
+        while !under_way.is_empty() {
+            progress.take(under_way.join_next().await)?;
+        }
+        progress.end();
+        Ok(progress.tally)
+    }
+
+    async fn row(&self, number: usize, found: &Found) -> Result<Outcome, Stopped> {
+        let row = found.end.and_then(|end| read(&self.keys, &found.data, end));
+        let row = match row {
+            Ok(row) => row,
+            Err(flaw) => return Ok(self.unreadable(number, found, &flaw)),
+        };
+        // First, so that the dead are counted as such, whoever they were.
+        if row.end <= self.now {
+            return Ok(Outcome::Expired);
+        }
+        let user = match (&row.login, &*self.users) {
+            (None, _) => None,
+            (Some(login), None) => Some(login.user.clone()),
+            (Some(login), Some(users)) => match users.name(&self.keys, login) {
+                Ok(name) => Some(name.to_owned()),
+                Err(Ended::Gone | Ended::Inactive | Ended::Password) => return Ok(Outcome::Ended),
+            },
+        };
+        let (signed_in, changed) = (user.is_some(), row.changed);
+        let session = Foreign { user, data: row.data, expiry: row.expiry, end: row.end, saved: row.saved };
+        match self.manager.adopt(&found.key, session, self.now, self.rehearse).await {
+            Ok(Adoption::Done) => Ok(Outcome::Imported { signed_in, changed }),
+            Ok(Adoption::Known) => Ok(Outcome::Known),
+            Ok(Adoption::Expired) => Ok(Outcome::Expired),
+            Err(source @ (AdoptError::Store(_) | AdoptError::Random(_))) => Err(Stopped { number, source }),
+            Err(flaw) => Ok(self.unreadable(number, found, &flaw)),
+        }
+    }
+
+    /// SECURITY: a row is never named by its key, which may be a living id.
+    fn unreadable(&self, number: usize, found: &Found, why: &dyn std::fmt::Display) -> Outcome {
+        let handle = self.manager.handle_of(&found.key).map(|handle| format!(" (handle {handle})"));
+        Outcome::Unreadable(format!("row {number}{}: {why}", handle.unwrap_or_default()))
+    }
+}
+
+/// How many there were.
+#[derive(Default)]
+struct Tally {
+    imported: usize,
+    signed_in: usize,
+    changed: usize,
+    known: usize,
+    expired: usize,
+    ended: usize,
+    unreadable: usize,
+}
+
+impl Tally {
+    fn text(&self, rehearse: bool) -> String {
+        let Self { imported, signed_in, changed, known, expired, ended, unreadable } = self;
+        let sessions = if *imported == 1 { "session" } else { "sessions" };
+        let done = if rehearse { "would be imported" } else { "imported" };
+        let mut text = format!(
+            "{imported} {sessions} {done} ({signed_in} signed in), {expired} expired, {unreadable} unreadable, {known} already there"
+        );
+        if *ended > 0 {
+            text += &format!("\n{ended} left out: their users are gone, inactive or have a new password since");
+        }
+        if *changed > 0 {
+            text += &format!(
+                "\n{changed} of those imported held values that JSON does not have (NaN, huge numbers): changed"
+            );
+        }
+        text
+    }
+}
+
+/// The count so far, shown on a terminal.
+#[derive(Default)]
+struct Progress {
+    tally: Tally,
+    done: usize,
+    total: usize,
+}
+
+impl Progress {
+    /// How many rows lie between two signs of life.
+    const STEP: usize = 1000;
+
+    fn take(&mut self, joined: Option<Result<Result<Outcome, Stopped>, tokio::task::JoinError>>) -> anyhow::Result<()> {
+        let Some(joined) = joined else { return Ok(()) };
+        let tally = &mut self.tally;
+        match joined?? {
+            Outcome::Imported { signed_in, changed } => {
+                tally.imported += 1;
+                tally.signed_in += usize::from(signed_in);
+                tally.changed += usize::from(changed);
+            }
+            Outcome::Known => tally.known += 1,
+            Outcome::Expired => tally.expired += 1,
+            Outcome::Ended => tally.ended += 1,
+            Outcome::Unreadable(line) => {
+                tally.unreadable += 1;
+                if tally.unreadable <= MOST_NAMED {
+                    eprintln!("{line}");
+                }
+            }
+        }
+        self.done += 1;
+        if self.done.is_multiple_of(Self::STEP) {
+            self.show();
+        }
+        Ok(())
+    }
+
+    fn show(&self) {
+        let mut screen = std::io::stderr();
+        if screen.is_terminal() {
+            // Only a picture: a terminal that is gone ends nothing.
+            let _ = write!(screen, "\r{} of {} ", self.done, self.total.max(self.done)).and_then(|()| screen.flush());
+        }
+    }
+
+    fn end(&self) {
+        if self.done >= Self::STEP && std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+        if self.tally.unreadable > MOST_NAMED {
+            eprintln!("… and {} more", self.tally.unreadable - MOST_NAMED);
+        }
+    }
+}
+
+impl Options {
+    fn cookie_age(&self) -> Duration {
+        Duration::from_secs(self.cookie_age)
+    }
+}
+
+impl Found {
+    /// A row whose end is known, or why it is not.
+    fn new(key: String, data: String, end: Result<crate::session::django::End, Flaw>) -> Self {
+        Self { key: Zeroizing::new(key), data, end }
+    }
+}
