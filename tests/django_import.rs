@@ -11,7 +11,7 @@ use cloakroom::session::django::{Keys, Signed};
 use serde_json::Value;
 
 use crate::support::process::{Ended, Process, run, write};
-use crate::support::{App, Browser};
+use crate::support::{App, Browser, user};
 
 const SECRET: &str = "the secret key of this test, now";
 const BEFORE: &str = "the secret key of this test, before";
@@ -61,8 +61,10 @@ impl Moving {
         format!(
             "listeners: [{{ address: '127.0.0.1:0' }}]\nadmin: {{ address: null }}\nstore: {store}\n\
              session: {{ cookie: {{ secure: auto }}, max_data_size: 8KiB }}\n\
-             routes: [{{ upstream: 'http://{}', session_headers: read }}]\n",
-            self.app.address
+             routes: [{{ upstream: 'http://{}', session_headers: read }}]\n\
+             login: {{ form: {{ users: [{}] }} }}\n",
+            self.app.address,
+            user("erin", "")
         )
     }
 
@@ -95,23 +97,23 @@ fn user_of(told: &BTreeMap<String, Option<(String, Value)>>, name: &str) -> Opti
 #[ignore = "needs a Python with Django: tests/run makes one"]
 fn a_real_django_reads_what_we_write_and_writes_what_we_read() {
     let keys = Keys::new([SECRET, BEFORE], "SessionStore");
-    let (mut ours, mut compressed) = (String::new(), 0);
+    let (mut ours, mut compressed, mut undecided) = (String::new(), 0, 0);
     for line in django(&["encode", "2000"], "").lines() {
         let mut line: Value = serde_json::from_str(line).unwrap();
         let (kept, data) = (line["kept"].as_str().unwrap(), line["data"].as_str().unwrap());
         let Signed { bytes, at } = keys.loads(data).unwrap();
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), kept);
         let written = keys.dumps(&bytes, at.unwrap()).unwrap();
-        assert_eq!(written.starts_with('.'), data.starts_with('.'), "{data}");
-        if data.starts_with('.') {
-            compressed += 1;
-        } else {
-            assert_eq!(written, data);
+        match (written.starts_with('.'), data.starts_with('.')) {
+            (false, false) => assert_eq!(written, data),
+            (true, true) => compressed += 1,
+            // Django's zlib and ours differ by a byte or two, which decides at the border.
+            _ => undecided += 1,
         }
         line["data"] = written.into();
         ours.push_str(&format!("{line}\n"));
     }
-    assert!((200..1800).contains(&compressed), "{compressed}");
+    assert!((200..1800).contains(&compressed) && undecided < 100, "{compressed} {undecided}");
     assert_eq!(django(&["decode"], &ours).trim(), "2000");
 }
 
@@ -187,11 +189,58 @@ fn without_a_user_table_users_are_named_by_id_and_a_warning_says_so() {
     assert_eq!(user_of(&moving.told("file"), "ann").as_deref(), Some("1"));
 }
 
+/// The tables of `db.sqlite3` in a schema of PostgreSQL, as Django makes them there.
+fn copy_to_postgres(url: &str, directory: &Path, schema: &str) {
+    let from = rusqlite::Connection::open(directory.join("db.sqlite3")).unwrap();
+    let quote = |text: String| format!("'{}'", text.replace('\'', "''"));
+    let mut sql = format!(
+        "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}; SET search_path = {schema};
+         CREATE TABLE django_session (session_key varchar(40) PRIMARY KEY, session_data text NOT NULL, expire_date timestamptz NOT NULL);
+         CREATE TABLE auth_user (id integer PRIMARY KEY, username varchar(150), password varchar(128), is_active boolean NOT NULL);"
+    );
+    let mut rows = from.prepare("SELECT session_key, session_data, expire_date || '+00' FROM django_session").unwrap();
+    for row in rows.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap() {
+        sql += &format!("INSERT INTO django_session VALUES ({});", row.unwrap().map(quote).join(","));
+    }
+    let mut users = from.prepare("SELECT id || '', username, password, is_active || '' FROM auth_user").unwrap();
+    for user in users.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])).unwrap() {
+        sql += &format!("INSERT INTO auth_user VALUES ({});", user.unwrap().map(quote).join(","));
+    }
+    run_sql(url, &sql);
+}
+
+fn run_sql(url: &str, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(sql).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs a Python with Django and a PostgreSQL server: tests/run starts them"]
+fn sessions_of_a_postgresql_database_go_on_behind_the_gateway() {
+    let url = std::env::var("CLOAKROOM_TEST_POSTGRES").expect("CLOAKROOM_TEST_POSTGRES: tests/run starts a server");
+    let (moving, schema) = (Moving::new(), format!("django_{}", std::process::id()));
+    copy_to_postgres(&url, moving.path(), &schema);
+    let tables = [format!("{schema}.django_session"), format!("{schema}.auth_user")];
+    let done = moving.import(&["--database", &url, "--session-table", &tables[0], "--user-table", &tables[1]]);
+    let missing = moving.import(&["--database", &url, "--session-table", "nowhere.django_session"]);
+    run_sql(&url, &format!("DROP SCHEMA {schema} CASCADE"));
+    assert!(done.stdout.starts_with("8 sessions imported (7 signed in), 1 expired, 1 unreadable"), "{done:?}");
+    assert!(done.stdout.contains("2 left out"), "{done:?}");
+    assert!(missing.code == Some(1) && missing.stderr.contains("nowhere"), "{missing:?}");
+    assert_eq!(user_of(&moving.told("db"), "sliding").as_deref(), Some("bob"));
+}
+
 /// What is wrong with the command is said before anything is read.
 #[test]
 fn an_import_that_cannot_work_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let yaml = |store: &str| format!("store: {{ type: {store} }}\nroutes: [{{ upstream: 'http://127.0.0.1:1' }}]\n");
+    let yaml = |store: &str| {
+        format!("store: {{ type: {store} }}\nroutes: [{{ access: public, upstream: 'http://127.0.0.1:1' }}]\n")
+    };
     let import = |arguments: &[&str], environment: &[(&str, &str)]| {
         run(dir.path(), &[&["import", "django"], arguments].concat(), environment, "")
     };
@@ -213,9 +262,11 @@ fn an_import_that_cannot_work_says_why() {
         assert!(!ended.stderr.contains("hush"), "{ended:?}");
     }
     let database = dir.path().join("db.sqlite3");
-    rusqlite::Connection::open(&database).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
+    let database = rusqlite::Connection::open(database).unwrap();
+    database.execute_batch("CREATE TABLE other (a)").unwrap();
     let ended = import(&["--database", "db.sqlite3"], &key);
     assert!(ended.code == Some(1) && ended.stderr.contains("django_session"), "{ended:?}");
+    database.execute_batch("CREATE TABLE django_session (session_key, session_data, expire_date)").unwrap();
     let ended = import(&["--database", "db.sqlite3", "--user-table", "people"], &key);
     assert!(ended.code == Some(1) && ended.stderr.contains("no table people"), "{ended:?}");
 }

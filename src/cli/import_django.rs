@@ -6,8 +6,8 @@
 mod postgres;
 mod sources;
 mod sqlite;
+mod tally;
 
-use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use self::sources::{Found, Source, UserTable};
+use self::tally::{Outcome, Progress, Tally};
 use crate::clock::{Clock as _, SteadyClock, Timestamp};
-use crate::config::schema::StoreType;
+use crate::config::schema::{self, StoreType};
 use crate::config::{self, Config};
 use crate::session::django::{Ended, Flaw, Keys, Users, read};
 use crate::session::{AdoptError, Adoption, Foreign, Keyring, Manager};
@@ -28,8 +29,8 @@ use crate::{storage, telemetry};
 /// So many wait for the store at once: it commits them together.
 const AT_ONCE: usize = 128;
 
-/// So many unreadable rows are named; after that they are counted.
-const MOST_NAMED: usize = 20;
+/// How long the store may take to keep one session.
+const PATIENCE: schema::Duration = schema::Duration::seconds(30);
 
 /// What `cloakroom import django` is told.
 ///
@@ -70,7 +71,7 @@ pub struct Options {
     /// Class name of the session store, if it is one of your own
     #[arg(long, value_name = "CLASS", default_value = "SessionStore")]
     session_class: String,
-    /// SESSION_COOKIE_NAME, with which the names of session files begin
+    /// SESSION_COOKIE_NAME; the names of session files begin with it
     #[arg(long, value_name = "NAME", default_value = "sessionid")]
     cookie_name: String,
     /// SESSION_COOKIE_AGE in seconds: how long session files live
@@ -83,7 +84,9 @@ pub struct Options {
 /// # Errors
 /// What went wrong, for the person who typed the command. What was imported until then stays.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let config = load(options)?;
+    let mut config = load(options)?;
+    // Nobody waits for a page.
+    config.store.timeout = PATIENCE;
     if config.store.kind == StoreType::Memory {
         bail!("store.type is memory: what is imported would be gone with this command; choose disk, redis or postgres");
     }
@@ -96,6 +99,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
         let storage = storage::open(&config, runtime.handle())?;
         let manager = Arc::new(Manager::new(&config.session, None, keyring, storage.store, storage.at_rest));
+        warn_of_another_cookie(&manager, &options.cookie_name);
         let import = Import { manager, keys, users, now: SteadyClock::start().now(), rehearse: options.dry_run };
         import.all(&mut source, total).await
     })?;
@@ -147,6 +151,16 @@ async fn users(source: &mut Source, options: &Options) -> anyhow::Result<Option<
     }
 }
 
+/// What browsers send must be what the gateway looks for.
+fn warn_of_another_cookie(manager: &Manager, name: &str) {
+    if !manager.cookie_names().iter().any(|known| **known == *name) {
+        eprintln!(
+            "cloakroom: warning: Django's cookie is called {name} (see --cookie-name), and the gateway does not know it: \
+             add it to session.cookie.previous_names"
+        );
+    }
+}
+
 /// One import under way.
 #[derive(Clone)]
 struct Import {
@@ -157,18 +171,9 @@ struct Import {
     rehearse: bool,
 }
 
-/// What became of a row.
-enum Outcome {
-    Imported { signed_in: bool, changed: bool },
-    Known,
-    Expired,
-    Ended,
-    Unreadable(String),
-}
-
 /// Why all of it ends here.
 #[derive(Debug, thiserror::Error)]
-#[error("row {number}: {source}")]
+#[error("row {number}, and not all was imported; what was, stays")]
 struct Stopped {
     number: usize,
     source: AdoptError,
@@ -176,7 +181,7 @@ struct Stopped {
 
 impl Import {
     async fn all(&self, source: &mut Source, total: usize) -> anyhow::Result<Tally> {
-        let mut progress = Progress { total, ..Progress::default() };
+        let mut progress = Progress::of(total);
         let mut under_way = JoinSet::new();
         let mut number = 0;
         loop {
@@ -189,15 +194,14 @@ impl Import {
                 let import = self.clone();
                 under_way.spawn(async move { import.row(number, &found).await });
                 if under_way.len() >= AT_ONCE {
-                    progress.take(under_way.join_next().await)?;
+                    progress.take(under_way.join_next().await.transpose()?.transpose()?);
                 }
             }
         }
         while !under_way.is_empty() {
-            progress.take(under_way.join_next().await)?;
+            progress.take(under_way.join_next().await.transpose()?.transpose()?);
         }
-        progress.end();
-        Ok(progress.tally)
+        Ok(progress.end())
     }
 
     async fn row(&self, number: usize, found: &Found) -> Result<Outcome, Stopped> {
@@ -233,94 +237,6 @@ impl Import {
     fn unreadable(&self, number: usize, found: &Found, why: &dyn std::fmt::Display) -> Outcome {
         let handle = self.manager.handle_of(&found.key).map(|handle| format!(" (handle {handle})"));
         Outcome::Unreadable(format!("row {number}{}: {why}", handle.unwrap_or_default()))
-    }
-}
-
-/// How many there were.
-#[derive(Default)]
-struct Tally {
-    imported: usize,
-    signed_in: usize,
-    changed: usize,
-    known: usize,
-    expired: usize,
-    ended: usize,
-    unreadable: usize,
-}
-
-impl Tally {
-    fn text(&self, rehearse: bool) -> String {
-        let Self { imported, signed_in, changed, known, expired, ended, unreadable } = self;
-        let sessions = if *imported == 1 { "session" } else { "sessions" };
-        let done = if rehearse { "would be imported" } else { "imported" };
-        let mut text = format!(
-            "{imported} {sessions} {done} ({signed_in} signed in), {expired} expired, {unreadable} unreadable, {known} already there"
-        );
-        if *ended > 0 {
-            text += &format!("\n{ended} left out: their users are gone, inactive or have a new password since");
-        }
-        if *changed > 0 {
-            text += &format!(
-                "\n{changed} of those imported held values that JSON does not have (NaN, huge numbers): changed"
-            );
-        }
-        text
-    }
-}
-
-/// The count so far, shown on a terminal.
-#[derive(Default)]
-struct Progress {
-    tally: Tally,
-    done: usize,
-    total: usize,
-}
-
-impl Progress {
-    /// How many rows lie between two signs of life.
-    const STEP: usize = 1000;
-
-    fn take(&mut self, joined: Option<Result<Result<Outcome, Stopped>, tokio::task::JoinError>>) -> anyhow::Result<()> {
-        let Some(joined) = joined else { return Ok(()) };
-        let tally = &mut self.tally;
-        match joined?? {
-            Outcome::Imported { signed_in, changed } => {
-                tally.imported += 1;
-                tally.signed_in += usize::from(signed_in);
-                tally.changed += usize::from(changed);
-            }
-            Outcome::Known => tally.known += 1,
-            Outcome::Expired => tally.expired += 1,
-            Outcome::Ended => tally.ended += 1,
-            Outcome::Unreadable(line) => {
-                tally.unreadable += 1;
-                if tally.unreadable <= MOST_NAMED {
-                    eprintln!("{line}");
-                }
-            }
-        }
-        self.done += 1;
-        if self.done.is_multiple_of(Self::STEP) {
-            self.show();
-        }
-        Ok(())
-    }
-
-    fn show(&self) {
-        let mut screen = std::io::stderr();
-        if screen.is_terminal() {
-            // Only a picture: a terminal that is gone ends nothing.
-            let _ = write!(screen, "\r{} of {} ", self.done, self.total.max(self.done)).and_then(|()| screen.flush());
-        }
-    }
-
-    fn end(&self) {
-        if self.done >= Self::STEP && std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
-        if self.tally.unreadable > MOST_NAMED {
-            eprintln!("… and {} more", self.tally.unreadable - MOST_NAMED);
-        }
     }
 }
 
