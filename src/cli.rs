@@ -66,6 +66,9 @@ enum Command {
 #[derive(Subcommand)]
 enum Import {
     /// Those that Django keeps in its database or in files
+    ///
+    /// Do it once, before users come in through the gateway: a session that is signed out there stays in Django's
+    /// table, and a second import would bring it back.
     Django(Box<import_django::Options>),
 }
 

@@ -33,8 +33,6 @@ const AT_ONCE: usize = 128;
 const PATIENCE: schema::Duration = schema::Duration::seconds(30);
 
 /// What `cloakroom import django` is told.
-///
-/// Do it once: a session that is signed out behind the gateway stays in Django's table, and would come back.
 #[derive(clap::Args)]
 pub struct Options {
     /// The configuration file, which names the store

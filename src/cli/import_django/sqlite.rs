@@ -60,7 +60,7 @@ impl Sqlite {
     fn read_users(&self, table: &UserTable<'_>) -> rusqlite::Result<Users> {
         let name = quoted(table.name);
         let columns = self.connection.prepare(&format!("SELECT * FROM {name} LIMIT 0"))?;
-        let columns: Vec<String> = columns.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = columns.column_names().map(str::to_owned).collect();
         let has = |column: &str| columns.iter().any(|known| known == column);
         // SECURITY: a column that is there and empty vouches for nobody.
         let password = if has("password") { "coalesce(CAST(password AS TEXT), '')" } else { "NULL" };
