@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use self::sources::{Found, Source, UserTable};
 use self::tally::{Outcome, Progress, Tally};
-use crate::clock::{Clock as _, SteadyClock, Timestamp};
+use crate::clock::{Clock, SteadyClock, Timestamp};
 use crate::config::schema::{self, StoreType};
 use crate::config::{self, Config};
 use crate::session::django::{Ended, Flaw, Keys, Users, read};
@@ -95,10 +95,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let total = source.count().await?;
         let users = Arc::new(users(&mut source, options).await?);
         let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
-        let storage = storage::open(&config, runtime.handle())?;
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
+        let storage = storage::open(&config, &clock, runtime.handle())?;
         let manager = Arc::new(Manager::new(&config.session, None, keyring, storage.store, storage.at_rest));
         warn_of_another_cookie(&manager, &options.cookie_name);
-        let import = Import { manager, keys, users, now: SteadyClock::start().now(), rehearse: options.dry_run };
+        let import = Import { manager, keys, users, now: clock.now(), rehearse: options.dry_run };
         import.all(&mut source, total).await
     })?;
     println!("{}", tally.text(options.dry_run));
