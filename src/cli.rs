@@ -2,6 +2,7 @@
 //!
 //! `sessions` holds what concerns the sessions of a gateway at work, `operator` the way there.
 
+mod import_django;
 mod operator;
 mod sessions;
 mod table;
@@ -57,6 +58,18 @@ enum Command {
     /// See to the sessions of the running gateway, or move them to another store
     #[command(subcommand)]
     Sessions(Sessions),
+    /// Take over the sessions of an app, so that its users stay signed in
+    #[command(subcommand)]
+    Import(Import),
+}
+
+#[derive(Subcommand)]
+enum Import {
+    /// Those that Django keeps in its database or in files
+    ///
+    /// Do it once, before users come in through the gateway: a session that is signed out there stays in Django's
+    /// table, and a second import would bring it back.
+    Django(Box<import_django::Options>),
 }
 
 #[derive(clap::Args)]
@@ -79,6 +92,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::HashPassword => hash_password(),
         Command::Healthcheck(file) => Ok(healthcheck(&file)),
         Command::Sessions(command) => or_the_reader_left(sessions::run(command)),
+        Command::Import(Import::Django(options)) => import_django::run(&options),
     }
 }
 

@@ -13,6 +13,8 @@ mod support;
 mod access;
 /// Sessions that lie in the browser's cookies.
 mod cookie_store;
+/// Sessions of a real Django, taken over.
+mod django_import;
 /// What Django's own tests assert of its sessions.
 mod django_semantics;
 /// HTTP/2 requests on their way down to HTTP/1.1, and the answers back up.

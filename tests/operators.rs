@@ -308,7 +308,7 @@ fn each_resource_says_which_methods_it_takes() {
 #[test]
 fn metrics_count_sign_ins_requests_and_what_apps_answer() {
     let gateway = TestGateway::with_config(&format!(
-        "admin: {{ address: '127.0.0.1:0' }}\nsession: {{ cookie: {{ secure: auto }} }}\nroutes:\n  - {{ name: wiki, access: user, upstream: 'http://{}' }}\n  - {{ name: gone, path: /gone, access: public, upstream: 'http://127.0.0.1:1' }}",
+        "admin: {{ address: '127.0.0.1:0' }}\nstore: {{ type: memory }}\nsession: {{ cookie: {{ secure: auto }} }}\nroutes:\n  - {{ name: wiki, access: user, upstream: 'http://{}' }}\n  - {{ name: gone, path: /gone, access: public, upstream: 'http://127.0.0.1:1' }}",
         App::echoing().address
     ));
     let mut ann = gateway.signed_in("ann");

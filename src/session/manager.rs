@@ -4,6 +4,7 @@
 //! `commit`, `rotation` and `endings` each hold one part of a session's life; `traveling` is what differs where
 //! sessions lie in the browsers' cookies.
 
+mod adopting;
 mod beginnings;
 mod commit;
 mod endings;
@@ -12,6 +13,7 @@ mod open;
 mod rotation;
 mod traveling;
 
+pub use adopting::{AdoptError, Adoption, Foreign};
 pub use listing::{Listed, Listing, LookedUp};
 
 use std::collections::HashSet;
