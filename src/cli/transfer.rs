@@ -79,7 +79,8 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
         StoreType::Disk | StoreType::Redis | StoreType::Postgres => {}
     }
     let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
-    Ok(storage::bare(config, &clock, &Handle::current())?)
+    // `StorageError` names its causes itself; the chain would repeat them.
+    storage::bare(config, &clock, &Handle::current()).map_err(anyhow::Error::msg)
 }
 
 /// The store's own work runs on the runtime's threads while this one waits.
