@@ -11,6 +11,8 @@ mod support;
 
 /// Who may pass a route, and what its app is told of the user.
 mod access;
+/// What lies in stores that outlive the gateway.
+mod at_rest;
 /// Sessions that lie in the browser's cookies.
 mod cookie_store;
 /// Sessions of a real Django, taken over.
