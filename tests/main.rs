@@ -35,6 +35,8 @@ mod identity_headers;
 mod identity_switches;
 /// What operators ask of the running gateway.
 mod operators;
+/// The session store does not answer.
+mod outage;
 /// The gateway's own pages: what they say, their headers, and that nothing under the prefix is forwarded.
 mod own_pages;
 /// Host, target and path: one reading for routing, policy and the app.
