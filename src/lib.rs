@@ -7,7 +7,8 @@
 //! - [`server`] is the client's side: sockets, TLS, framing, deadlines. [`proxy`] is the app's side: pools,
 //!   retry, WebSockets. They meet only in the pipeline.
 //! - [`routing`] finds the route, [`policy`] decides and makes the `Permit` that [`proxy`] demands.
-//! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them.
+//! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them; [`storage`] opens the
+//!   one that the configuration asks for.
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
 //! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
@@ -27,7 +28,7 @@
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
 //! `clock timers http config` → `identity store` → `session telemetry` → `pages routing policy` → `auth proxy` →
-//! `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
+//! `storage` → `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
 
 pub mod admin;
 pub mod app;

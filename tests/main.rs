@@ -79,6 +79,8 @@ mod streaming;
 mod timeouts;
 /// The gateway's own TLS.
 mod tls;
+/// Several gateways on one store.
+mod two_gateways;
 /// The users file: what its changes do to those who are signed in.
 mod users_file;
 /// WebSockets: the handshake, what passes before and after it, and other upgrades.
