@@ -17,6 +17,11 @@ from support.gateway import PASSWORDS, ROOT, Gateway, cloakroom, hashed, route, 
 from support.process import free_port
 
 SHIPPED = ROOT / "config"
+SECRETS = {
+    "session-keys": "0123456789abcdef0123456789abcdef",
+    "redis-url": "redis://:secret@redis",
+    "postgres-url": "postgres://cloakroom:secret@postgres/cloakroom",
+}
 
 
 def small_config(port, admin, users="users.yaml", more=""):
@@ -79,9 +84,15 @@ class TheCommandLine(unittest.TestCase):
         for file in found:
             (file.parent / "tls.key").write_bytes(leaf.private_key_pem.bytes())
             (file.parent / "tls.crt").write_bytes(leaf.cert_chain_pems[0].bytes())
+            for name, secret in SECRETS.items():
+                (file.parent / name).write_text(secret)
+            above = file.parent.parent / "users.yaml"
+            if above.exists() and not (file.parent / "users.yaml").exists():
+                # Mounted beside the configuration from the directory above.
+                shutil.copy(above, file.parent)
             with self.subTest(file=str(file.relative_to(copy))):
-                # In an image the files lie under /etc/cloakroom; here, beside each other.
-                text = file.read_text().replace("/etc/cloakroom/", f"{file.parent}/")
+                # In an image the files lie under /etc/cloakroom, secrets where Docker puts them; here, beside each other.
+                text = file.read_text().replace("/etc/cloakroom/", f"{file.parent}/").replace("/run/secrets/", "")
                 file.write_text(text)
                 env = {name: "x" * 48 for name in re.findall(r"\$\{(\w+)", text)}
                 self.says(cloakroom("validate", "--config", file, env=env, cwd=file.parent), 0)

@@ -158,7 +158,11 @@ impl Manager {
     /// # Errors
     /// When the store is unreachable.
     pub async fn look_up(&self, value: &[u8], now: Timestamp) -> Result<Option<LookedUp>, Error> {
-        let Some(mut id) = Id::parse(value) else { return Ok(None) };
+        let id = match &self.traveling {
+            Some(traveling) => self.id_inside(traveling, value, now).await?,
+            None => Id::parse(value),
+        };
+        let Some(mut id) = id else { return Ok(None) };
         for _ in 0..MOST_HOPS {
             let Some(entry) = self.store.load(id.key()).await? else { break };
             match opened(&entry, &id) {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::super::changes::Expiry;
 use super::super::chunks::{self, Joined};
@@ -126,6 +126,24 @@ impl Manager {
             found.offer |= found.key == key && (by_an_older_key || found.entry.version() != version);
         }
         Ok(seen)
+    }
+
+    /// The id inside a cookie that an operator has: its value, or several as a browser sends them
+    /// (`VALUE; sessionid.1=VALUE`).
+    pub(super) async fn id_inside(
+        &self,
+        traveling: &Traveling,
+        value: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Id>, Error> {
+        let name = self.cookie.name();
+        let Ok(line) = HeaderValue::from_bytes(&[name.as_bytes(), b"=", value].concat()) else { return Ok(None) };
+        let headers = HeaderMap::from_iter([(header::COOKIE, line)]);
+        let joined = cookies::values(&headers, name).next().map(|first| chunks::join(&headers, name, first));
+        let Some(Joined::Whole(text)) = joined else { return Ok(None) };
+        let Some(traveler) = traveling.sealer.open(name, &text) else { return Ok(None) };
+        let id = traveler.id.clone();
+        Ok(self.check_in(traveling, id.key(), traveler, now).await?.then_some(id))
     }
 
     /// Puts the session into the memory of this process, unless that knows better; `false` when it has ended.
