@@ -115,12 +115,14 @@ class Peers:
     def __init__(self, directory, proxy_core, load_core, access_log):
         self.directory, self.access_log = directory, access_log
         self.proxy_core, self.load_core = proxy_core, load_core
-        self.servers = []
+        self.servers, self.cluster = [], None
         self.app_port, self.auth_port = free_port(), free_port()
 
     def close(self):
         for server in reversed(self.servers):
             server.stop()
+        if self.cluster:
+            subprocess.run([*self.cluster, "stop"], capture_output=True)
 
     def write(self, name, text):
         path = os.path.join(self.directory, name)
@@ -246,7 +248,7 @@ backend app
         path = self.write("haproxy.cfg", config)
         return self.start("haproxy", [program("haproxy"), "-db", "-f", path], port, self.proxy_core)
 
-    def cloakroom(self, binary):
+    def cloakroom(self, binary, store="{ type: memory }", name="cloakroom"):
         port = free_port()
         hashed = subprocess.run([binary, "hash-password"], input=PASSWORD + "\n", capture_output=True, text=True)
         if hashed.returncode != 0:
@@ -258,9 +260,9 @@ backend app
         upstream = f"http://127.0.0.1:{self.app_port}"
         config = f"""listeners: [{{ address: "127.0.0.1:{port}" }}]
 workers: 1
-data_dir: {self.directory}/cloakroom-data
+data_dir: {self.directory}/{name}-data
 session: {{ cookie: {{ secure: false }} }}
-store: {{ type: memory }}
+store: {store}
 login: {{ form: {{ users_file: {self.directory}/users.yaml }} }}
 routes:
   - {{ path: /public, access: public, upstream: "{upstream}" }}
@@ -268,8 +270,25 @@ routes:
 admin: {{ address: null }}
 log: {{ level: {"info" if self.access_log else "warn"}, access: {str(self.access_log).lower()} }}
 """
-        path = self.write("cloakroom.yaml", config)
-        return self.start("cloakroom", [binary, "run", "--config", path], port, self.proxy_core)
+        path = self.write(f"{name}.yaml", config)
+        return self.start(name, [binary, "run", "--config", path], port, self.proxy_core)
+
+    def redis(self):
+        """Beside the app: what it does is not a gateway's CPU."""
+        port, directory = free_port(), os.path.join(self.directory, "redis")
+        os.makedirs(directory)
+        command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", directory]
+        self.start("redis", [*command, "--appendonly", "yes"], port, self.load_core)
+        return f"redis://127.0.0.1:{port}"
+
+    def postgres(self):
+        """A cluster of our own, by the script of the tests; close() ends it."""
+        port, directory = free_port(), os.path.join(self.directory, "postgres")
+        self.cluster = [os.path.join(os.path.dirname(__file__), "..", "tests", "servers", "postgres"), directory, str(port)]
+        done = subprocess.run([*self.cluster, "start"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failure(f"PostgreSQL does not start:\n{done.stdout}{done.stderr}")
+        return f"postgres://cloakroom@127.0.0.1:{port}/postgres"
 
 
 class LoginForm(html.parser.HTMLParser):

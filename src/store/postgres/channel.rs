@@ -4,7 +4,9 @@
 //! - The application name says that somebody listens. It is set after LISTEN, so a write that counts us also reaches
 //!   us; copies are trusted a little later, when every write that did not count us has ended.
 //! - A notification to ourselves by the way that writes take proves the channel: behind pgbouncer in transaction
-//!   mode LISTEN succeeds and nothing ever comes.
+//!   mode LISTEN succeeds, and nothing comes while the connection rests. SECURITY: it bears the number of this
+//!   attempt, and the connection rests until it is there. One of an earlier attempt may come with the answer to a
+//!   statement, from a server connection that still listens.
 //! - Then we ping ourselves, and silence ends it.
 
 use std::convert::Infallible;
@@ -169,15 +171,17 @@ impl Shared {
         self.subscribe(&client, copies.is_some()).await.map_err(|error| self.lost(&error))?;
         let since = Instant::now();
         let (mut heard, mut pinged, mut is_trusted) = (since, None::<Instant>, false);
+        let (attempt, mut held) = (rand::random(), Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let mut outgoing = self.digest(&mut batch, copies, is_proven);
+            held.append(&mut self.digest(&mut batch, copies, attempt, is_proven));
+            let mut outgoing = if *is_proven { std::mem::take(&mut held) } else { Vec::new() };
             let now = Instant::now();
             if pinged.is_none_or(|pinged| now >= pinged + PING_INTERVAL) {
                 pinged = Some(now);
                 match *is_proven {
                     true => outgoing.push((self.names.channel_of(self.names.own), Message::Ping.to_string())),
-                    false => self.prove(),
+                    false => self.prove(attempt),
                 }
             }
             if *is_proven && !is_trusted && now >= since + self.settling {
@@ -230,6 +234,7 @@ impl Shared {
         &self,
         batch: &mut Vec<Notification>,
         copies: Option<&dyn Copies>,
+        attempt: u64,
         is_proven: &mut bool,
     ) -> Vec<(String, String)> {
         let mut outgoing = Vec::new();
@@ -246,8 +251,8 @@ impl Shared {
                     }));
                 }
                 Some(Message::Signed { receipt, who }) => self.receipts.sign(receipt, who),
-                Some(Message::Proof) => *is_proven = true,
-                Some(Message::Ping | Message::Forget { .. }) | None => {}
+                Some(Message::Proof(of)) if of == attempt => *is_proven = true,
+                Some(Message::Proof(_) | Message::Ping | Message::Forget { .. }) | None => {}
             }
         }
         outgoing
@@ -267,10 +272,11 @@ impl Shared {
     }
 
     /// Through another connection, as a write of another gateway would come.
-    fn prove(&self) {
+    fn prove(&self, attempt: u64) {
         let (pool, channel) = (Arc::clone(&self.pool), self.names.channel_of(self.names.own));
         tokio::spawn(async move {
-            let params = [(&channel as _, Type::TEXT), (&"proof" as _, Type::TEXT)];
+            let proof = Message::Proof(attempt).to_string();
+            let params = [(&channel as _, Type::TEXT), (&proof as _, Type::TEXT)];
             // No proof is enough of an answer.
             let _ = pool.ask(Kind::Read, "SELECT count(pg_notify($1, $2))", &params, PING_INTERVAL).await;
         });

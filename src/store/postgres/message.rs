@@ -13,8 +13,8 @@ pub(super) enum Message {
     Forget { writer: u64, receipt: Option<u64>, key: Key },
     /// `who` has forgotten.
     Signed { receipt: u64, who: u64 },
-    /// From ourselves by the way that writes take: the channel works.
-    Proof,
+    /// From ourselves by the way that writes take, in this attempt: the channel works.
+    Proof(u64),
     /// From ourselves by the channel's own connection: it still does.
     Ping,
 }
@@ -29,7 +29,7 @@ impl Message {
                 Self::Forget { writer, receipt, key: key(words.next()?)? }
             }
             "signed" => Self::Signed { receipt: hex(words.next()?)?, who: hex(words.next()?)? },
-            "proof" => Self::Proof,
+            "proof" => Self::Proof(hex(words.next()?)?),
             "ping" => Self::Ping,
             _ => return None,
         };
@@ -49,7 +49,7 @@ impl fmt::Display for Message {
                 key.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
             Self::Signed { receipt, who } => write!(f, "signed {receipt:016x} {who:016x}"),
-            Self::Proof => f.write_str("proof"),
+            Self::Proof(attempt) => write!(f, "proof {attempt:016x}"),
             Self::Ping => f.write_str("ping"),
         }
     }
@@ -83,7 +83,7 @@ mod tests {
         #[test]
         fn every_message_comes_back(writer: u64, receipt: Option<u64>, key: [u8; 32]) {
             let signed = Message::Signed { receipt: writer, who: writer };
-            for message in [Message::Forget { writer, receipt, key: Key(key) }, signed, Message::Proof, Message::Ping] {
+            for message in [Message::Forget { writer, receipt, key: Key(key) }, signed, Message::Proof(writer), Message::Ping] {
                 prop_assert_eq!(Message::parse(&message.to_string()), Some(message));
             }
         }
