@@ -256,14 +256,14 @@ backend app
         user = {"name": IDENTITY["Remote-User"], "display_name": IDENTITY["Remote-Name"]}
         user |= {"email": IDENTITY["Remote-Email"], "password": hashed.stdout.strip().splitlines()[-1]}
         lines = [f"{key}: {value!r}" for key, value in user.items()] + [f"groups: [{IDENTITY['Remote-Groups']}]"]
-        self.write("users.yaml", "- " + "\n  ".join(lines) + "\n")
+        self.write(f"{name}-users.yaml", "- " + "\n  ".join(lines) + "\n")
         upstream = f"http://127.0.0.1:{self.app_port}"
         config = f"""listeners: [{{ address: "127.0.0.1:{port}" }}]
 workers: 1
 data_dir: {self.directory}/{name}-data
 session: {{ cookie: {{ secure: false }} }}
 store: {store}
-login: {{ form: {{ users_file: {self.directory}/users.yaml }} }}
+login: {{ form: {{ users_file: {self.directory}/{name}-users.yaml }} }}
 routes:
   - {{ path: /public, access: public, upstream: "{upstream}" }}
   - {{ path: /private, access: user, upstream: "{upstream}" }}
