@@ -26,6 +26,7 @@ impl Pair {
         let (app, dir) = (App::obeying(), tempfile::tempdir().unwrap());
         let yaml = format!(
             "listeners: [{{ address: '127.0.0.1:0' }}]\nadmin: {{ address: null }}\nworkers: 1\nlog: {{ access: false }}\n\
+             limits: {{ unknown_ids_per_minute: null }}\n\
              store: {store}\nsession: {{ keys: [0123456789abcdef0123456789abcdef], cookie: {{ secure: auto }} }}\n\
              routes: [{{ access: public, session_headers: read_write, upstream: 'http://{}' }}]",
             app.address
