@@ -333,7 +333,7 @@ mod tests {
         let mut record = Record::new(Timestamp(1_800_000_000_000)).unwrap();
         record.data.edit(|map| drop(map.insert("k".into(), "v".repeat(92).into())));
         assert_eq!(record.data.text().len(), 100);
-        assert!(record.encode().len() <= 128, "{}", record.encode().len());
+        assert!(record.encode().len() <= 126, "{}", record.encode().len());
     }
 
     proptest! {
