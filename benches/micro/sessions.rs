@@ -7,7 +7,7 @@ use cloakroom::clock::Timestamp;
 use cloakroom::store::{Entry, Error, Handle, Key, MemoryStore, Meta, Reply, Store};
 
 /// What a record adds to the data of the app: kind, times, token secret (a test in `session::record` holds it).
-const RECORD: usize = 26;
+const RECORD: usize = 28;
 
 /// And a user of whom the name is known: that, since when, by whom, on what proof.
 const IDENTITY: usize = 31;
