@@ -12,7 +12,7 @@ from support.apps import Radicale
 from support.forgery import aliases
 from support.gateway import PASSWORDS, Gateway, route
 
-COLLECTION = "/alice/work/"
+COLLECTION = "/alice/meetings/"
 ENTRY = COLLECTION + "meeting.ics"
 
 

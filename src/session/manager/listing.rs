@@ -177,8 +177,9 @@ impl Manager {
         Ok(None)
     }
 
-    /// How many sessions live: exact while there are few entries, else the share of those in the first stretch, taken
-    /// of all. A store keeps entries in the order of their keys, which are evenly spread.
+    /// How many sessions live: exact while there are few entries, else the share of those in the store's first
+    /// stretch, taken of all. On disk those are the oldest: where many sessions have just ended, it is low until the
+    /// next sweep.
     ///
     /// # Errors
     /// When the store is unreachable.

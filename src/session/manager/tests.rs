@@ -8,16 +8,20 @@ use super::super::recall::Recall;
 use super::super::session::Session;
 use super::*;
 use crate::identity::Identity;
-use crate::store::MemoryStore;
+use crate::store::{CachedStore, MemoryStore};
 use http::StatusCode;
 
 const START: Timestamp = Timestamp(1_700_000_000_000);
 
 fn manager(change: impl Fn(&mut schema::Session)) -> Manager {
+    manager_on(Arc::new(MemoryStore::new(100)), change)
+}
+
+fn manager_on(store: Arc<dyn Store>, change: impl Fn(&mut schema::Session)) -> Manager {
     let mut session = schema::Session::default();
     change(&mut session);
     let keyring = Keyring::from_config(&["k".repeat(32).into()], Path::new("/")).unwrap();
-    Manager::new(&session, None, keyring, Arc::new(MemoryStore::new(100)), AtRest::Sealed)
+    Manager::new(&session, None, keyring, store, AtRest::Sealed)
 }
 
 fn visit(now: Timestamp) -> Visit<'static> {
@@ -133,6 +137,22 @@ async fn idle_sessions_end_and_used_ones_live_until_the_absolute_timeout() {
     assert_eq!(user_of(&manager, &idle, hours(2)).await, None);
     assert_eq!(user_of(&manager, &used, hours(10)).await, None);
     assert_eq!(user_of(&manager, &idle, hours(0)).await, None, "a clock set back must not revive it");
+}
+
+/// Two gateways on one store that tells nobody of writes: the copy is as old as a copy can be.
+#[tokio::test]
+async fn a_copy_from_before_the_users_last_visit_ends_nothing() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(100));
+    let here = manager_on(Arc::clone(&store), |session| session.rotate_every = None);
+    let there = manager_on(Arc::new(CachedStore::new(store, 10)), |session| session.rotate_every = None);
+    let id = signed_in(&here).await;
+    assert_eq!(user_of(&there, &id, START).await.as_deref(), Some("ann"));
+    let mut session = open(&here, &[&id], hours(20)).await;
+    session.record_changes(vec![Change::Set("cart".into(), 1.into())]);
+    commit(&here, session, hours(20)).await;
+    assert_eq!(user_of(&there, &id, hours(30)).await.as_deref(), Some("ann"), "idle for 10 hours, not for 30");
+    assert_eq!(user_of(&here, &id, hours(31)).await.as_deref(), Some("ann"), "nor was it deleted");
+    assert_eq!(user_of(&there, &id, hours(60)).await, None);
 }
 
 #[tokio::test]

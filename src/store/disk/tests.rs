@@ -1,9 +1,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::Poll;
 
 use tempfile::TempDir;
 
+use super::super::CachedStore;
 use super::super::conformance::{self, entry, key, meta};
 use super::*;
 
@@ -361,4 +364,26 @@ fn what_a_crash_left_of_making_the_file_is_no_hindrance() {
     fs::write(directory.path().join("sessions.sqlite3.new-journal"), b"half").unwrap();
     open(&directory);
     assert!(!directory.path().join("sessions.sqlite3.new").exists());
+}
+
+/// The browser went away, and with it the request that waited for the answer.
+#[tokio::test]
+async fn a_copy_is_forgotten_also_when_nobody_waits_for_the_write_any_more() {
+    let Kept { store, directory: _directory } = fresh();
+    let store = Arc::new(store);
+    let near = CachedStore::new(Arc::clone(&store) as Arc<dyn Store>, 10);
+    near.create(key(1), entry(Some("ann"))).await.unwrap();
+    near.load(key(1)).await.unwrap();
+    assert!(matches!(near.load(key(1)), Reply::Now(Ok(Some(_)))), "a copy is kept");
+    {
+        let mut delete = near.delete(key(1));
+        let given_up = std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut delete).poll(cx);
+            Poll::Ready(())
+        });
+        given_up.await;
+    }
+    // Behind it in the queue.
+    store.flush().await.unwrap();
+    assert!(near.load(key(1)).await.unwrap().is_none());
 }
