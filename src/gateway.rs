@@ -25,6 +25,7 @@ use crate::session::{Keyring, Manager};
 use crate::storage::Storage;
 use crate::store::timed::Latency;
 use crate::telemetry::traffic::Traffic;
+use crate::vault::Cookies;
 
 /// Everything a request needs.
 pub struct Gateway {
@@ -64,6 +65,8 @@ pub struct Route {
     pub on_store_error: Option<OnStoreError>,
     /// What the app is told of the user.
     pub identity: Injector,
+    /// What browser and app see of each other's cookies.
+    pub cookies: Cookies,
     /// Whether it sees the session's data, and may change it.
     pub session_headers: SessionHeaders,
     /// Whether requests keep the session alive.
@@ -157,6 +160,7 @@ impl Route {
             access: route.access.clone(),
             upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
+            cookies: Cookies::from_config(route),
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,
             activity: route.activity,
@@ -178,13 +182,13 @@ impl Route {
     /// Whether its app may change a session, or a rule may.
     #[must_use]
     pub fn may_change_sessions(&self) -> bool {
-        self.session_headers == SessionHeaders::ReadWrite || !self.rules.is_empty()
+        self.session_headers == SessionHeaders::ReadWrite || !self.rules.is_empty() || self.cookies.vault().is_some()
     }
 
     /// Whether its app is told of sessions, signed in or not.
     #[must_use]
     pub fn reads_sessions(&self) -> bool {
-        self.session_headers != SessionHeaders::None || self.identity.reads_session()
+        self.session_headers != SessionHeaders::None || self.identity.reads_session() || self.cookies.vault().is_some()
     }
 
     /// What its rules will want to know of a request.

@@ -9,6 +9,7 @@
 //! - [`routing`] finds the route, [`policy`] decides and makes the `Permit` that [`proxy`] demands.
 //! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them; [`storage`] opens the
 //!   one that the configuration asks for.
+//! - [`vault`] decides what browser and app see of each other's cookies; [`jar`] keeps them as a browser does.
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
 //! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
@@ -27,7 +28,8 @@
 //!
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
-//! `clock timers http config` → `identity store` → `session telemetry` → `pages routing policy` → `auth proxy` →
+//! `clock timers http config` → `identity jar store` → `session telemetry` → `pages routing policy` →
+//! `auth proxy vault` →
 //! `storage` → `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
 
 pub mod admin;
@@ -40,6 +42,7 @@ pub mod demo;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod jar;
 pub mod pages;
 pub mod pipeline;
 pub mod policy;
@@ -52,3 +55,4 @@ pub mod storage;
 pub mod store;
 pub mod telemetry;
 pub mod timers;
+pub mod vault;

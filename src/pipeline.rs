@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -21,8 +22,10 @@ use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
+use crate::http::target::without_port;
 use crate::http::{cookies, headers, respond};
 use crate::identity::headers::Facts;
+use crate::jar;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
@@ -31,6 +34,7 @@ use crate::session::{self, Change, Committed, Recall, Session, Visit};
 use crate::telemetry::access::{AccessLog, Record};
 use crate::telemetry::traffic::{Fault, Tally};
 use crate::timers::Timers;
+use crate::vault::Kept;
 
 pub use body::Body;
 use settle::{Place, Settled};
@@ -160,8 +164,12 @@ impl Exchange<'_> {
         match policy::decide(&route.access, session.identity()) {
             Decision::Allow(permit) => {
                 let asked = route.asked(&parts);
+                // PERF: shares the bytes of the request.
+                let path = route.cookies.vault().and_then(|_| parts.uri.path_and_query().cloned());
                 let mut answer = self.forward(route, permit, session, parts, incoming).await?;
-                session.record_changes(self.wanted_of_the_session(route, asked, &mut answer));
+                let mut changes = self.wanted_of_the_session(route, asked, &mut answer);
+                changes.extend(self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut()));
+                session.record_changes(changes);
                 Ok(answer)
             }
             Decision::Login => Ok(self.challenge(&parts)),
@@ -205,7 +213,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
-        let lines = self.lines_for_the_app(route, &permit, session, &parts.headers);
+        let lines = self.lines_for_the_app(route, &permit, session, &parts);
         let request = self.for_the_app(route, parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let (tally, number) = (&self.worker.tally, self.settled.route_number());
@@ -222,7 +230,6 @@ impl Exchange<'_> {
             Err(error) => fault(error).into_iter().for_each(|fault| tally.failed(number, fault)),
         }
         let mut answer = answer?.map(Body::from);
-        keep_our_cookie_ours(self.gateway, route, &mut answer);
         if personal {
             headers::add_vary_cookie(answer.headers_mut());
         }
@@ -243,7 +250,7 @@ impl Exchange<'_> {
         }
         let allowed = route.session_headers == SessionHeaders::ReadWrite;
         changes.extend(session::headers::take(answer.headers_mut(), allowed, now));
-        changes
+        changes.into_iter().map(|change| change.vouched_for_in(route.cookies.vault())).collect()
     }
 
     fn for_the_app(&self, route: &Route, parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
@@ -255,13 +262,7 @@ impl Exchange<'_> {
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
-    fn lines_for_the_app(
-        &self,
-        route: &Route,
-        permit: &Permit<'_>,
-        session: &Session,
-        headers: &HeaderMap,
-    ) -> HeaderLines {
+    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>, session: &Session, parts: &Parts) -> HeaderLines {
         let settled = &self.settled;
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
@@ -273,8 +274,39 @@ impl Exchange<'_> {
         {
             route.report_too_large(error, settled.now);
         }
-        cookies::write_others(headers, self.gateway.sessions.cookie_names(), &mut lines);
+        let ours = self.gateway.sessions.cookie_names();
+        self.with_kept(route, session, parts.uri.path(), |kept| {
+            route.cookies.write(&parts.headers, ours, kept, &mut lines);
+        });
         lines
+    }
+
+    /// The app's cookies: off to the vault, hardened, or as they are.
+    fn absorb_cookies(
+        &self,
+        route: &Route,
+        session: &Session,
+        path: Option<&PathAndQuery>,
+        changes: &[Change],
+        answer: &mut HeaderMap,
+    ) -> Option<Change> {
+        let stays = !changes.iter().any(Change::may_end_custody);
+        let absorbed = self.with_kept(route, session, path.map_or("/", PathAndQuery::path), |kept| {
+            let kept = Kept { jar: kept.jar.filter(|_| stays), ..*kept };
+            route.cookies.absorb(answer, self.settled.client.https, &kept)
+        });
+        keep_our_cookie_ours(self.gateway, route, answer);
+        absorbed.map(|changes| Change::Cookies(Box::new(changes)))
+    }
+
+    fn with_kept<R>(&self, route: &Route, session: &Session, path: &str, ask: impl FnOnce(&Kept<'_>) -> R) -> R {
+        let now = self.settled.now;
+        let Some(vault) = route.cookies.vault() else {
+            return ask(&Kept { jar: None, place: jar::Place::default(), now });
+        };
+        let told = route.upstream.host_header(&self.settled.host);
+        let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];
+        ask(&Kept { jar: session.jar(vault), place: jar::Place { hosts: &hosts, paths: &[path] }, now })
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
@@ -335,10 +367,9 @@ fn fault(error: &proxy::Error) -> Option<Fault> {
 }
 
 /// An app's cookie of our name would replace ours in the browser: it is kept back, and the operator is told.
-fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, answer: &mut Response<Body>) {
+fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, headers: &mut HeaderMap) {
     let names = gateway.sessions.cookie_names();
     let is_ours = |line: &HeaderValue| names.iter().any(|name| cookies::sets(line, name));
-    let headers = answer.headers_mut();
     if !headers.get_all(header::SET_COOKIE).iter().any(is_ours) {
         return;
     }

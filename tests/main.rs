@@ -83,5 +83,7 @@ mod tls;
 mod two_gateways;
 /// The users file: what its changes do to those who are signed in.
 mod users_file;
+/// An app's cookies stay with the session, and the browser holds ours alone.
+mod vault;
 /// WebSockets: the handshake, what passes before and after it, and other upgrades.
 mod websockets;

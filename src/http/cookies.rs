@@ -7,7 +7,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use memchr::memchr;
 
-use super::lines::HeaderLines;
+use super::lines::{HeaderLines, Piece};
 
 /// Every value the client sent under `name`, in order.
 pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -18,7 +18,24 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item =
 pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderLines) {
     let others = headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes()));
     let others = others.filter(|pair| !pair.is_empty() && names.iter().all(|name| value_of(pair, name).is_none()));
-    lines.push_joined(&COOKIE, b"; ", others);
+    lines.push_joined(&COOKIE, b"; ", others.map(Piece::Plain));
+}
+
+/// Writes kept cookies, then those of the client that are called one of `names`, as one line; nothing when there are none.
+pub fn write_kept<'a>(
+    kept: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    headers: &HeaderMap,
+    names: &[Box<str>],
+    lines: &mut HeaderLines,
+) {
+    let from_client =
+        headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
+    let named = from_client.filter(|pair| names.iter().any(|name| value_of(pair, name).is_some()));
+    lines.push_joined(
+        &COOKIE,
+        b"; ",
+        kept.map(|(name, value)| Piece::Pair(name, value)).chain(named.map(Piece::Plain)),
+    );
 }
 
 /// Whether a `Set-Cookie` line sets a cookie called `name`.

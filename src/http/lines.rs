@@ -8,6 +8,13 @@ use std::io::Write as _;
 
 use http::header::{HeaderName, HeaderValue};
 
+/// A piece of a header value.
+pub(super) enum Piece<'a> {
+    Plain(&'a [u8]),
+    /// `name=value`, or the value alone where there is no name (RFC 6265bis §5.8.3).
+    Pair(&'a [u8], &'a [u8]),
+}
+
 /// Some header lines, each with its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderLines(Vec<u8>);
@@ -46,7 +53,7 @@ impl HeaderLines {
         &mut self,
         name: &HeaderName,
         separator: &[u8],
-        parts: impl Iterator<Item = &'a [u8]>,
+        parts: impl Iterator<Item = Piece<'a>>,
     ) {
         let mut first = true;
         for part in parts {
@@ -58,7 +65,15 @@ impl HeaderLines {
                 false => self.0.extend_from_slice(separator),
             }
             first = false;
-            self.0.extend_from_slice(part);
+            match part {
+                Piece::Plain(text) => self.0.extend_from_slice(text),
+                Piece::Pair([], value) => self.0.extend_from_slice(value),
+                Piece::Pair(name, value) => {
+                    self.0.extend_from_slice(name);
+                    self.0.push(b'=');
+                    self.0.extend_from_slice(value);
+                }
+            }
         }
         if !first {
             self.0.extend_from_slice(b"\r\n");

@@ -126,6 +126,15 @@ fn is_reg_name(name: &str) -> bool {
     label > 0 && name.len() <= 253
 }
 
+/// The name or address in `HOST[:PORT]`; IPv6 in its brackets.
+#[must_use]
+pub fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => authority,
+    }
+}
+
 /// The one form of `path`: unreserved characters decoded, `//` merged, literal dot segments resolved.
 ///
 /// # Errors

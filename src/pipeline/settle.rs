@@ -14,7 +14,7 @@ use crate::gateway::{Gateway, Route};
 use crate::http::client_addr::Client;
 use crate::http::headers;
 use crate::http::peer::Peer;
-use crate::http::target::{Host, TargetError, lax_reading, normalise_path};
+use crate::http::target::{Host, TargetError, lax_reading, normalise_path, without_port};
 use crate::proxy::Handshake;
 use crate::reject::{Reader, Reject};
 use crate::routing::{Found, covers};
@@ -62,8 +62,7 @@ impl Settled {
 
     /// The host without its port.
     pub(super) fn host_name(&self) -> &str {
-        let host = self.host.to_str().unwrap_or_default();
-        self.port.and_then(|_| host.rsplit_once(':')).map_or(host, |(name, _)| name)
+        without_port(self.host.to_str().unwrap_or_default())
     }
 }
 

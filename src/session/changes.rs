@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::custody::VaultId;
 use super::data::{self, Map};
 use super::record::Record;
 use crate::clock::Timestamp;
 use crate::identity::Identity;
+use crate::jar;
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,9 +25,18 @@ pub enum Change {
         identity: Box<Identity>,
         /// The box "remember me" was ticked.
         remember: bool,
+        /// Where the cookies of the app lie that has signed them in; those stay, whoever was there before.
+        vault: Option<VaultId>,
     },
     /// The app says who it is: as above, and nothing at all when that is known already.
-    AppSignIn(Box<Identity>),
+    AppSignIn {
+        /// Who.
+        identity: Box<Identity>,
+        /// Where its cookies lie.
+        vault: Option<VaultId>,
+    },
+    /// An app sets and deletes cookies that the browser does not see.
+    Cookies(Box<CookieChanges>),
     /// Sets one value.
     Set(Box<str>, Value),
     /// Removes one value.
@@ -57,6 +68,17 @@ pub enum Step {
     Real(f64),
 }
 
+/// What one answer does to the cookies of its app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieChanges {
+    /// Where they lie.
+    pub vault: VaultId,
+    /// All that were there go first (`Clear-Site-Data`).
+    pub empties: bool,
+    /// In the order of the answer's lines.
+    pub operations: Vec<jar::Operation>,
+}
+
 /// When a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Expiry {
@@ -75,7 +97,14 @@ impl Change {
     /// Whether the operation concerns what an app keeps: dropped when the app has failed (5xx), as Django does.
     #[must_use]
     pub fn is_dropped_on_failure(&self) -> bool {
-        !matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers)
+        // Browsers keep the cookies of an error page.
+        !matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers | Self::Cookies(_))
+    }
+
+    /// Whether who comes with the id before a sign-in may want it.
+    #[must_use]
+    pub fn is_open_to_strangers(&self) -> bool {
+        matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers)
     }
 
     /// Whether the gateway itself wants it, not the app.
@@ -94,7 +123,7 @@ impl Change {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         match self {
-            Self::SignIn { identity, .. } | Self::AppSignIn(identity) => Some(&identity.user),
+            Self::SignIn { identity, .. } | Self::AppSignIn { identity, .. } => Some(&identity.user),
             _ => None,
         }
     }
@@ -103,7 +132,9 @@ impl Change {
     #[must_use]
     pub fn is_idle(&self, record: &Record) -> bool {
         match self {
-            Self::AppSignIn(said) => record.identity.as_ref().is_some_and(|known| said.is_the_same_as(known)),
+            Self::AppSignIn { identity, .. } => {
+                record.identity.as_ref().is_some_and(|known| identity.is_the_same_as(known))
+            }
             Self::Unset(key) => !record.data.map().contains_key(&**key),
             Self::Merge(patch) if patch.values().all(Value::is_null) => {
                 let data = record.data.map();
@@ -114,16 +145,32 @@ impl Change {
         }
     }
 
+    /// The sign-in, if it is one, is by the word of the app whose cookies lie in `vault`.
+    #[must_use]
+    pub fn vouched_for_in(self, vault: Option<VaultId>) -> Self {
+        match self {
+            Self::AppSignIn { identity, .. } => Self::AppSignIn { identity, vault },
+            other => other,
+        }
+    }
+
+    /// Whether what was kept before may be gone after it.
+    #[must_use]
+    pub fn may_end_custody(&self) -> bool {
+        matches!(self, Self::Flush) || self.user().is_some()
+    }
+
     /// Applies the operation to what is kept.
     pub(super) fn apply(&self, record: &mut Record, now: Timestamp) {
         match self {
             Self::Begin | Self::Rotate | Self::RevokeOthers | Self::Flush => {}
-            Self::SignIn { identity, remember } => {
-                sign_in(record, identity, now);
+            Self::SignIn { identity, remember, vault } => {
+                sign_in(record, identity, *vault, now);
                 record.remember = *remember;
             }
-            Self::AppSignIn(_) if self.is_idle(record) => {}
-            Self::AppSignIn(identity) => sign_in(record, identity, now),
+            Self::AppSignIn { .. } if self.is_idle(record) => {}
+            Self::AppSignIn { identity, vault } => sign_in(record, identity, *vault, now),
+            Self::Cookies(changes) => record.custody.apply(changes, now),
             Self::Expiry(expiry) => record.expiry = *expiry,
             Self::Clear => {
                 record.data.clear();
@@ -139,11 +186,12 @@ impl Change {
     }
 }
 
-fn sign_in(record: &mut Record, identity: &Identity, now: Timestamp) {
+fn sign_in(record: &mut Record, identity: &Identity, vault: Option<VaultId>, now: Timestamp) {
     let other = record.identity.as_ref().is_some_and(|before| before.user != identity.user);
     if other {
         record.data.clear();
         record.flash.clear();
+        record.custody.hand_over(vault);
         record.expiry = Expiry::Policy;
     }
     record.identity = Some(identity.clone());
@@ -193,7 +241,7 @@ mod tests {
     fn sign_in(before: Option<&str>, user: &str) -> Record {
         let mut record = record(before);
         let identity = Box::new(Identity::named(user));
-        Change::SignIn { identity, remember: false }.apply(&mut record, Timestamp(9));
+        Change::SignIn { identity, remember: false, vault: None }.apply(&mut record, Timestamp(9));
         record
     }
 

@@ -228,7 +228,9 @@ impl Taken<'_> {
         };
         match user.is_empty() {
             true => Some(Change::Flush),
-            false => Some(Change::AppSignIn(Claims { user, name, email, groups }.identity(now))),
+            false => {
+                Some(Change::AppSignIn { identity: Claims { user, name, email, groups }.identity(now), vault: None })
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod changes;
 mod chunks;
 mod claims;
 mod cookie;
+mod custody;
 mod data;
 mod denials;
 pub mod django;
@@ -27,7 +28,8 @@ mod seal;
 mod session;
 mod traveling;
 
-pub use changes::{Change, Expiry, Step};
+pub use changes::{Change, CookieChanges, Expiry, Step};
+pub use custody::VaultId;
 pub use denials::Denials;
 pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};

@@ -6,11 +6,11 @@
 //!
 //! PERF: written by hand, for a million of them may be in memory: an anonymous one adds 28 bytes to its data.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::alias::Alias;
 use super::changes::Expiry;
+use super::custody::Custody;
 use super::data::Data;
 use super::id::{NoRandomness, random_bytes};
 use super::seal::SealKey;
@@ -21,6 +21,12 @@ const VERSION: u8 = 1;
 const SESSION: u8 = 1;
 const ALIAS: u8 = 2;
 const SEALED_SESSION: u8 = 3;
+
+/// What an encoded content has.
+mod holds {
+    pub const FLASH: u8 = 1;
+    pub const CUSTODY: u8 = 2;
+}
 
 /// What an encoded outline has.
 mod has {
@@ -50,6 +56,8 @@ pub struct Record {
     pub data: Data,
     /// Values that the app is told once.
     pub flash: Data,
+    /// What is kept for apps and from the browser; mostly nothing.
+    pub custody: Custody,
 }
 
 /// What can be read of a session without its id.
@@ -101,13 +109,15 @@ impl Record {
             csrf: random_bytes()?,
             data: Data::default(),
             flash: Data::default(),
+            custody: Custody::default(),
         })
     }
 
     /// Whether there is anything to keep it for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.identity.is_none() && self.data.is_empty() && self.flash.is_empty() && self.expiry == Expiry::Policy
+        let keeps_nothing = self.data.is_empty() && self.flash.is_empty() && self.custody.is_empty();
+        self.identity.is_none() && keeps_nothing && self.expiry == Expiry::Policy
     }
 
     /// For the memory of this process.
@@ -138,7 +148,14 @@ impl Record {
     fn encode_content(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.csrf);
         push(bytes, &self.identity);
-        push(bytes, &self.flash);
+        let parts = [(holds::FLASH, !self.flash.is_empty()), (holds::CUSTODY, !self.custody.is_empty())];
+        bytes.push(parts.iter().filter(|(_, is_there)| *is_there).fold(0, |all, (part, _)| all | part));
+        if !self.flash.is_empty() {
+            push(bytes, &self.flash.text());
+        }
+        if !self.custody.is_empty() {
+            push(bytes, &self.custody);
+        }
         bytes.extend(self.data.encoded());
     }
 
@@ -146,9 +163,16 @@ impl Record {
         let Outline { since, issued, remember, expiry, predecessor } = outline;
         let (csrf, rest) = bytes.split_first_chunk()?;
         bytes = rest;
-        let (identity, flash) = (take(&mut bytes)?, take(&mut bytes)?);
+        let identity = take(&mut bytes)?;
+        let (&parts, rest) = bytes.split_first()?;
+        bytes = rest;
+        let flash = match parts & holds::FLASH {
+            0 => Data::default(),
+            _ => Data::decode(take::<&[u8]>(&mut bytes)?)?,
+        };
+        let custody = if parts & holds::CUSTODY == 0 { Custody::default() } else { take(&mut bytes)? };
         let data = Data::decode(bytes)?;
-        Some(Self { identity, since, issued, remember, expiry, predecessor, csrf: *csrf, data, flash })
+        Some(Self { identity, since, issued, remember, expiry, predecessor, csrf: *csrf, data, flash, custody })
     }
 }
 
@@ -263,7 +287,7 @@ fn push(bytes: &mut Vec<u8>, part: &impl Serialize) {
     *bytes = postcard::to_extend(part, std::mem::take(bytes)).unwrap_or_default();
 }
 
-fn take<T: DeserializeOwned>(bytes: &mut &[u8]) -> Option<T> {
+fn take<'b, T: Deserialize<'b>>(bytes: &mut &'b [u8]) -> Option<T> {
     let (part, rest) = postcard::take_from_bytes(bytes).ok()?;
     *bytes = rest;
     Some(part)

@@ -192,7 +192,7 @@ impl SignIn {
             email: optional(&self.email, "email"),
             groups: self.groups(response),
         };
-        Some(Change::AppSignIn(claims.identity(now)))
+        Some(Change::AppSignIn { identity: claims.identity(now), vault: None })
     }
 
     fn groups(&self, response: &HeaderMap) -> Vec<String> {

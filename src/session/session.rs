@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::alias::Rest;
 use super::changes::Change;
+use super::custody::VaultId;
 use super::data::Data;
 use super::expiry::Remaining;
 use super::headers::View;
@@ -15,6 +16,7 @@ use super::record::{Record, Stored};
 use super::seal::{Purpose, SealKey};
 use crate::clock::Timestamp;
 use crate::identity::Identity;
+use crate::jar::Jar;
 use crate::store::{Entry, Handle, Key};
 
 /// A request's session, perhaps none yet.
@@ -181,6 +183,12 @@ impl Session {
         self.record().map_or("{}", |record| record.data.text())
     }
 
+    /// The cookies that are kept in a vault.
+    #[must_use]
+    pub fn jar(&self, vault: VaultId) -> Option<&Jar> {
+        self.record()?.custody.jar(vault)
+    }
+
     /// Values for this request only, as above.
     #[must_use]
     pub fn flash(&self) -> &str {
@@ -211,7 +219,7 @@ impl Session {
 
     /// Signs the session in: from the commit on it has a new id.
     pub fn sign_in(&mut self, identity: Identity, remember: bool) {
-        self.changes.push(Change::SignIn { identity: Box::new(identity), remember });
+        self.changes.push(Change::SignIn { identity: Box::new(identity), remember, vault: None });
     }
 
     /// No session, because the store does not answer: nothing that is recorded on it is kept.

@@ -4,6 +4,7 @@
 //! only to see whether they are there. Each module's `from_config` may rely on what is checked here.
 
 mod cookie;
+mod cookies;
 mod identity;
 mod listener;
 mod login;

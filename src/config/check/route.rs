@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::syntax::{covers, is_authority, is_bracketed_ipv6, is_host_name, is_normal_path};
-use super::{Checks, identity, rule};
+use super::{Checks, cookies, identity, rule};
 use crate::config::schema::{Access, Config, HostHeader, Route, Upstream};
 
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
         check_access(route, &key, config, checks);
         check_upstream(&route.upstream, &format!("{key}.upstream"), checks);
         identity::check(&route.identity, &format!("{key}.identity.headers"), checks);
+        cookies::check(route, &key, config, checks);
         rule::check(route, &key, checks);
         if let Some(first) = seen.insert(target(route), index) {
             checks.problem(key, format!("host and path are those of routes[{first}]; no request would come here"));

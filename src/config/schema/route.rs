@@ -23,6 +23,13 @@ pub struct Route {
     pub upstream: Upstream,
     /// What the app is told of the user.
     pub identity: IdentityConfig,
+    /// What the browser and the app see of each other's cookies.
+    pub cookies: CookieHandling,
+    /// Names of cookies that JavaScript must read, and may write: with `harden` they get no `HttpOnly`, with `vault`
+    /// they alone pass.
+    pub expose_cookies: Vec<String>,
+    /// Routes that name the same vault share the cookies in it; null = one for each upstream.
+    pub vault: Option<String>,
     /// Whether the app sees the session's data, and may change it, by `Session-*` headers.
     pub session_headers: SessionHeaders,
     /// What happens while the session store does not answer; null = by `access`: a public route is served to
@@ -43,12 +50,28 @@ impl Default for Route {
             access: Access::default(),
             upstream: Upstream::default(),
             identity: IdentityConfig::default(),
+            cookies: CookieHandling::default(),
+            expose_cookies: Vec::new(),
+            vault: None,
             session_headers: SessionHeaders::default(),
             on_store_error: None,
             activity: true,
             rules: Vec::new(),
         }
     }
+}
+
+/// What the browser and the app see of each other's cookies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CookieHandling {
+    /// All but the gateway's own.
+    #[default]
+    Pass,
+    /// The same; `Secure`, `HttpOnly` and `SameSite=Lax` are added where they lack.
+    Harden,
+    /// None: the session keeps the app's cookies.
+    Vault,
 }
 
 /// Whether the app sees the session's data, and may change it, by `Session-*` headers.

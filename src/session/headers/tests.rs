@@ -117,7 +117,7 @@ fn operations_apply_in_one_order_whatever_theirs_was() {
         [
             Change::Flush,
             Change::Clear,
-            Change::AppSignIn(ann),
+            Change::AppSignIn { identity: ann, vault: None },
             Change::Merge(object(json!({ "cart": 3, "old": null }))),
             Change::Increment("visits".into(), super::super::changes::Step::Whole(1)),
             Change::Increment("score".into(), super::super::changes::Step::Real(-0.5)),
@@ -148,7 +148,7 @@ fn the_app_says_who_somebody_is() {
         (&GROUPS, "a, b"),
         (&GROUPS, "c"),
     ]);
-    let [Change::AppSignIn(identity)] = changes.as_slice() else { panic!("{changes:?}") };
+    let [Change::AppSignIn { identity, .. }] = changes.as_slice() else { panic!("{changes:?}") };
     assert_eq!((&*identity.user, identity.name.as_deref()), ("jürgen", Some("Jürgen")));
     assert_eq!((identity.email.as_deref(), identity.groups.len()), (Some("j@example.com"), 3));
     assert_eq!(asked(&[(&USER, "")]), [Change::Flush]);

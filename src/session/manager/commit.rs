@@ -88,7 +88,7 @@ impl Manager {
         }
         if session.presented == Presented::Replaced {
             // SECURITY: who comes with the id before a sign-in changes nothing for anybody, until they sign in.
-            session.changes.retain(|change| !change.is_dropped_on_failure());
+            session.changes.retain(Change::is_open_to_strangers);
         }
         if let Some(record) = session.found.as_ref().and_then(Found::record) {
             // The app may name the user with each of its responses. Of several changes one may depend on another.
@@ -301,7 +301,7 @@ impl Manager {
             self.refuse_data(record.data.size() + record.flash.size(), handle);
             (record.data, record.flash) = Default::default();
         }
-        let says_app = |change: &Change| matches!(change, Change::AppSignIn(_));
+        let says_app = |change: &Change| matches!(change, Change::AppSignIn { .. });
         if !self.travels(&record) && changes.iter().any(says_app) {
             tracing::warn!(event = "user_too_large", %handle, "an app's user does not fit into cookies, and is not signed in");
             record = apply(&mut changes.iter().filter(|change| !change.is_of_data() && !says_app(change)));

@@ -218,7 +218,7 @@ fn count() -> Change {
 }
 
 fn sign_in(user: &str) -> Change {
-    Change::SignIn { identity: Box::new(Identity::named(user)), remember: false }
+    Change::SignIn { identity: Box::new(Identity::named(user)), remember: false, vault: None }
 }
 
 fn key_of(id: &str) -> Key {

@@ -55,7 +55,7 @@ impl Manager {
         let signs_in = |change: &Change| match change {
             Change::SignIn { .. } => true,
             // The app may name the user with each of its responses.
-            Change::AppSignIn(_) => before.identity != after.identity,
+            Change::AppSignIn { .. } => before.identity != after.identity,
             _ => false,
         };
         match () {

@@ -63,7 +63,7 @@ fn operations_come_in_one_order_and_rules_in_theirs() {
         [
             Change::Flush,
             Change::Clear,
-            Change::AppSignIn(ann),
+            Change::AppSignIn { identity: ann, vault: None },
             Change::Merge(json!({ "m": null }).as_object().cloned().unwrap()),
             Change::Set(key("s"), Value::Null),
             Change::Unset(key("u")),
@@ -93,7 +93,7 @@ fn signed_in(headers: &[(&'static str, &str)]) -> Option<Box<crate::identity::Id
         "groups": ["all", "{header.X-Roles}"],
     } }]));
     match changes(&rules, Method::POST, "/login", 302, headers).pop() {
-        Some(Change::AppSignIn(identity)) => Some(identity),
+        Some(Change::AppSignIn { identity, .. }) => Some(identity),
         _ => None,
     }
 }

@@ -207,7 +207,7 @@ fn who_signs_in_as_somebody_else_at_once_gets_nothing_of_the_first() {
 
 #[test]
 fn an_app_that_signs_in_twice_at_once_signs_in_once() {
-    let says_ann = || Change::AppSignIn(Box::new(Identity::named("ann")));
+    let says_ann = || Change::AppSignIn { identity: Box::new(Identity::named("ann")), vault: None };
     in_every_order(|schedule| {
         let world = World::new();
         let id = world.anonymous();

@@ -144,7 +144,7 @@ impl<'a> Play<'a> {
             0..50 => None,
             50..70 => Some(Change::Rotate),
             70..85 => Some(sign_in(user)),
-            85..90 => Some(Change::AppSignIn(Box::new(Identity::named(user)))),
+            85..90 => Some(Change::AppSignIn { identity: Box::new(Identity::named(user)), vault: None }),
             90..97 => Some(Change::Flush),
             _ => Some(Change::RevokeOthers),
         }

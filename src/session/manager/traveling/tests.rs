@@ -113,7 +113,7 @@ fn visit(now: Timestamp) -> Visit<'static> {
 }
 
 fn sign_in(user: &str) -> Change {
-    Change::SignIn { identity: Box::new(Identity::named(user)), remember: false }
+    Change::SignIn { identity: Box::new(Identity::named(user)), remember: false, vault: None }
 }
 
 fn set(length: usize) -> Change {
@@ -374,11 +374,13 @@ async fn a_sign_in_is_worth_more_than_data_and_one_that_does_not_fit_is_an_error
         let groups = (0..groups).map(|n| format!("group-{n:04}").into()).collect();
         Identity { groups, ..Identity::named("ann") }
     };
-    let sign_in = |groups| Change::SignIn { identity: Box::new(with_groups(groups)), remember: false };
+    let sign_in = |groups| Change::SignIn { identity: Box::new(with_groups(groups)), remember: false, vault: None };
     gateway.ask(&mut jar, START, vec![sign_in(200)]).await;
     assert_eq!(gateway.ask(&mut jar, START, vec![]).await, (ann(), serde_json::json!({}), 0));
     let mut nobody = Jar::default();
-    gateway.ask(&mut nobody, START, vec![Change::AppSignIn(Box::new(with_groups(2000)))]).await;
+    gateway
+        .ask(&mut nobody, START, vec![Change::AppSignIn { identity: Box::new(with_groups(2000)), vault: None }])
+        .await;
     assert_eq!(nobody, Jar::default(), "the app's answer goes out without it");
     let mut session = gateway.open(&nobody, START).await;
     session.record_changes(vec![sign_in(2000)]);

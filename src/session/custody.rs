@@ -1,0 +1,85 @@
+//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own.
+//!
+//! Part of a `Record`, so it is sealed with it, moves with it when the id changes, and ends with it. Changed by
+//! `Change::Cookies` alone, operation by operation, so that answers in parallel lose nothing of each other.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::changes::CookieChanges;
+use crate::clock::Timestamp;
+use crate::jar::Jar;
+
+/// Which jar: routes that name the same vault share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct VaultId([u8; 8]);
+
+impl VaultId {
+    /// The vault that is called so in the configuration.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let digest = digest(&SHA256, name.as_bytes());
+        let mut id = [0; 8];
+        id.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(id)
+    }
+}
+
+// PERF: most sessions keep nothing here, and then it is one word.
+/// All that one session keeps for apps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Custody(Option<Box<Content>>);
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Content {
+    jars: Vec<(VaultId, Jar)>,
+}
+
+impl Custody {
+    /// Whether nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The cookies in a vault; `None` when there are none.
+    #[must_use]
+    pub fn jar(&self, vault: VaultId) -> Option<&Jar> {
+        let jars = &self.0.as_ref()?.jars;
+        jars.iter().find(|(id, _)| *id == vault).map(|(_, jar)| jar)
+    }
+
+    /// Does to a jar what an answer asked for.
+    pub(super) fn apply(&mut self, changes: &CookieChanges, now: Timestamp) {
+        self.edit(|content| {
+            let jar = content.jar(changes.vault);
+            if changes.empties {
+                *jar = Jar::default();
+            }
+            changes.operations.iter().for_each(|operation| jar.apply(operation, now));
+        });
+    }
+
+    /// Another user from here on. SECURITY: an app may go by its own cookie and not look at the user we name, so
+    /// nothing of the one before may reach it; only the app that has just signed this user in knows its cookies are theirs.
+    pub(super) fn hand_over(&mut self, kept: Option<VaultId>) {
+        self.edit(|content| content.jars.retain(|(id, _)| Some(*id) == kept));
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut Content)) {
+        let mut content = self.0.take().unwrap_or_default();
+        change(&mut content);
+        content.jars.retain(|(_, jar)| !jar.is_empty());
+        self.0 = (!content.jars.is_empty()).then_some(content);
+    }
+}
+
+impl Content {
+    fn jar(&mut self, vault: VaultId) -> &mut Jar {
+        let at = self.jars.iter().position(|(id, _)| *id == vault).unwrap_or_else(|| {
+            self.jars.push((vault, Jar::default()));
+            self.jars.len() - 1
+        });
+        &mut self.jars[at].1
+    }
+}
