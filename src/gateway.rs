@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::schema::{self, Access, OnStoreError, SessionHeaders};
 use crate::http::client_addr::TrustedProxies;
 use crate::identity::headers::{Injector, InjectorError, Protected};
+use crate::observe::{ObserveError, Observer};
 use crate::pages::{self, Pages};
 use crate::proxy::{self, Upstream};
 use crate::routing::Router;
@@ -67,6 +68,8 @@ pub struct Route {
     pub identity: Injector,
     /// What browser and app see of each other's cookies.
     pub cookies: Cookies,
+    /// How its own sign-in looks, if users are learnt from that.
+    pub observer: Option<Observer>,
     /// Whether it sees the session's data, and may change it.
     pub session_headers: SessionHeaders,
     /// Whether requests keep the session alive.
@@ -96,6 +99,14 @@ pub enum BuildError {
         route: usize,
         /// What is wrong.
         source: InjectorError,
+    },
+    /// An observed login that cannot work.
+    #[error("routes[{route}].observe: {source}")]
+    Observe {
+        /// Its place.
+        route: usize,
+        /// What is wrong.
+        source: ObserveError,
     },
     /// Rules that cannot work.
     #[error("routes[{route}].rules: {source}")]
@@ -155,12 +166,15 @@ impl Route {
             || format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path.as_deref().unwrap_or("/"));
         let upstream = Upstream::from_config(id, &route.upstream);
         let identity = Injector::from_config(&route.identity.headers);
+        let observe = route.observe.as_ref();
+        let observer = observe.map(|observe| Observer::from_config(observe, Cookies::name_of(route))).transpose();
         Ok(Self {
             name: route.name.clone().unwrap_or_else(default_name).into(),
             access: route.access.clone(),
             upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
             cookies: Cookies::from_config(route),
+            observer: observer.map_err(|source| BuildError::Observe { route: id, source })?,
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,
             activity: route.activity,
@@ -182,13 +196,26 @@ impl Route {
     /// Whether its app may change a session, or a rule may.
     #[must_use]
     pub fn may_change_sessions(&self) -> bool {
-        self.session_headers == SessionHeaders::ReadWrite || !self.rules.is_empty() || self.cookies.vault().is_some()
+        let by_the_app = self.session_headers == SessionHeaders::ReadWrite || self.observer.is_some();
+        by_the_app || !self.rules.is_empty() || self.cookies.vault().is_some()
     }
 
     /// Whether its app is told of sessions, signed in or not.
     #[must_use]
     pub fn reads_sessions(&self) -> bool {
         self.session_headers != SessionHeaders::None || self.identity.reads_session() || self.cookies.vault().is_some()
+    }
+
+    /// Whether strangers must be able to see `path`, to sign in there.
+    #[must_use]
+    pub fn is_way_in(&self, path: &str) -> bool {
+        self.observer.as_ref().is_some_and(|observer| observer.is_way_in(path))
+    }
+
+    /// Whether it matters to an answer what was asked for.
+    #[must_use]
+    pub fn remembers_path(&self) -> bool {
+        self.observer.is_some() || self.cookies.vault().is_some()
     }
 
     /// What its rules will want to know of a request.

@@ -10,6 +10,7 @@
 //! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them; [`storage`] opens the
 //!   one that the configuration asks for.
 //! - [`vault`] decides what browser and app see of each other's cookies; [`jar`] keeps them as a browser does.
+//! - [`observe`] learns the user from an app's own sign-in.
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
 //! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
@@ -29,7 +30,7 @@
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
 //! `clock timers http config` → `identity jar store` → `session telemetry` → `pages routing policy` →
-//! `auth proxy vault` →
+//! `auth observe proxy vault` →
 //! `storage` → `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
 
 pub mod admin;
@@ -43,6 +44,7 @@ pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod jar;
+pub mod observe;
 pub mod pages;
 pub mod pipeline;
 pub mod policy;

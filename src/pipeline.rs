@@ -4,6 +4,7 @@
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
 
 mod body;
+mod observing;
 mod settle;
 
 use std::rc::Rc;
@@ -19,13 +20,14 @@ use crate::auth::{self, endpoints};
 use crate::clock::Clock;
 use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
-use crate::http::body::RequestBody;
+use crate::http::body::{Capture, RequestBody};
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::target::without_port;
 use crate::http::{cookies, headers, respond};
 use crate::identity::headers::Facts;
 use crate::jar;
+use crate::observe::Watch;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
 use crate::reject::{Reader, Reject};
@@ -147,7 +149,12 @@ impl Exchange<'_> {
     }
 
     /// One of our own pages answers, or the app, if the policy permits.
-    async fn serve(&self, parts: Parts, incoming: Incoming, session: &mut Session) -> Result<Response<Body>, Reject> {
+    async fn serve(
+        &self,
+        mut parts: Parts,
+        incoming: Incoming,
+        session: &mut Session,
+    ) -> Result<Response<Body>, Reject> {
         let Some(route) = self.settled.route(self.gateway) else {
             // PERF: boxed, so that the future of a request for an app need not be large enough for it.
             return Box::pin(self.own_page(&parts, incoming, session)).await;
@@ -161,18 +168,30 @@ impl Exchange<'_> {
             // PERF: boxed like the pages.
             Box::pin(self.gateway.sessions.take_flash(session)).await?;
         }
-        match policy::decide(&route.access, session.identity()) {
+        let decision = match policy::decide(&route.access, session.identity()) {
+            Decision::Login if route.is_way_in(parts.uri.path()) => Decision::Allow(policy::to_the_sign_in()),
+            decision => decision,
+        };
+        match decision {
             Decision::Allow(permit) => {
+                let watch = self.watch(route, &mut parts)?;
                 let asked = route.asked(&parts);
                 // PERF: shares the bytes of the request.
-                let path = route.cookies.vault().and_then(|_| parts.uri.path_and_query().cloned());
-                let mut answer = self.forward(route, permit, session, parts, incoming).await?;
-                let mut changes = self.wanted_of_the_session(route, asked, &mut answer);
-                changes.extend(self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut()));
+                let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
+                let capture = watch.as_ref().map(Watch::capture);
+                let mut answer = self.forward(route, permit, session, parts, incoming, capture).await?;
+                let mut changes = Vec::new();
+                if let (Some(_), Some(path)) = (&route.observer, &path) {
+                    // PERF: boxed like the pages.
+                    changes = Box::pin(self.observe(route, session, watch.as_ref(), path, &mut answer)).await;
+                }
+                changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
+                let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
+                changes.extend(absorbed);
                 session.record_changes(changes);
                 Ok(answer)
             }
-            Decision::Login => Ok(self.challenge(&parts)),
+            Decision::Login => Ok(self.challenge(route, &parts)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
         }
     }
@@ -211,10 +230,11 @@ impl Exchange<'_> {
         session: &Session,
         parts: Parts,
         incoming: Incoming,
+        capture: Option<Capture>,
     ) -> Result<Response<Body>, Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let lines = self.lines_for_the_app(route, &permit, session, &parts);
-        let request = self.for_the_app(route, parts, incoming)?;
+        let request = self.for_the_app(route, parts, incoming)?.map(|body| body.captured(capture));
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let (tally, number) = (&self.worker.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
@@ -310,13 +330,12 @@ impl Exchange<'_> {
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
-    fn challenge(&self, parts: &Parts) -> Response<Body> {
-        let prefix = &self.gateway.prefix;
+    fn challenge(&self, route: &Route, parts: &Parts) -> Response<Body> {
         let here = parts.uri.path_and_query().map(|here| here.as_str());
         let page = match self.reader {
-            Reader::Person => respond::redirect(StatusCode::FOUND, &auth::login_url(prefix, here)),
+            Reader::Person => respond::redirect(StatusCode::FOUND, &self.login_page(route, here)),
             Reader::Program => {
-                let login_url = auth::login_url(prefix, None);
+                let login_url = self.login_page(route, None);
                 let body = serde_json::json!({ "error": "login_required", "login_url": login_url });
                 respond::json(StatusCode::UNAUTHORIZED, &body)
             }
@@ -324,6 +343,14 @@ impl Exchange<'_> {
         let mut response = page.map(Body::from);
         headers::add_vary_cookie(response.headers_mut());
         response
+    }
+
+    /// Where people sign in: at the app, if it is watched there, else at our own page.
+    fn login_page(&self, route: &Route, here: Option<&str>) -> String {
+        match &route.observer {
+            Some(observer) => observer.login_page(here.unwrap_or("/")),
+            None => auth::login_url(&self.gateway.prefix, here),
+        }
     }
 
     /// A clear listener that only leads to the secure one; the session is not touched.

@@ -50,6 +50,9 @@ pub enum Reject {
         /// Who is signed in.
         user: Box<str>,
     },
+    /// A form that signs in to an app, sent by a page of another site.
+    #[error("the sign-in form was sent by another site")]
+    CrossSite,
     /// A clear-text request that must come over TLS and cannot be redirected.
     #[error("this address is served over https only")]
     HttpsOnly,
@@ -95,7 +98,7 @@ impl Reject {
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoPath | Self::Own(endpoints::Error::NotFound) => StatusCode::NOT_FOUND,
-            Self::Forbidden { .. } | Self::HttpsOnly => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::HttpsOnly | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Handshake(proxy::BadHandshake::Version) => StatusCode::UPGRADE_REQUIRED,
             Self::Handshake(_) => StatusCode::BAD_REQUEST,

@@ -47,12 +47,17 @@ impl Cookies {
     #[must_use]
     pub fn from_config(route: &schema::Route) -> Self {
         let exposed = Exposed(route.expose_cookies.iter().map(|name| name.as_str().into()).collect());
-        let name = route.vault.as_deref().or(route.upstream.url.as_deref()).unwrap_or_default();
         match route.cookies {
             CookieHandling::Pass => Self::Pass,
             CookieHandling::Harden => Self::Harden(exposed),
-            CookieHandling::Vault => Self::Vault(VaultId::of(name), exposed),
+            CookieHandling::Vault => Self::Vault(Self::name_of(route), exposed),
         }
+    }
+
+    /// What `route`'s vault is called, whether or not it has one.
+    #[must_use]
+    pub fn name_of(route: &schema::Route) -> VaultId {
+        VaultId::of(route.vault.as_deref().or(route.upstream.url.as_deref()).unwrap_or_default())
     }
 
     /// Where the cookies lie, if the browser does not see them.

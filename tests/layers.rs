@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 10] = [
     &["identity", "jar", "store"],
     &["session", "telemetry"],
     &["pages", "routing", "policy"],
-    &["auth", "proxy", "vault"],
+    &["auth", "observe", "proxy", "vault"],
     &["storage"],
     &["gateway", "reject"],
     &["pipeline"],

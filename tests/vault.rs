@@ -92,7 +92,11 @@ fn hidden_cookies_leak_in_no_kind_of_answer() {
         let mut browser = gateway.browser();
         let answer =
             browser.answered("/", &[&format!("Status: {status}"), "Set-Cookie: hidden=secret", "Location: /y"]);
-        assert!(!answer.all("set-cookie").concat().contains("hidden"), "{status}: {}", answer.all("set-cookie").concat());
+        assert!(
+            !answer.all("set-cookie").concat().contains("hidden"),
+            "{status}: {}",
+            answer.all("set-cookie").concat()
+        );
         // Browsers keep the cookies of an error page.
         assert_eq!(sent(&app, &mut browser, "/"), ["hidden=secret"], "{status}");
     }

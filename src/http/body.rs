@@ -1,14 +1,18 @@
 //! The body of a request on its way to the app: bounded, paced, without trailers.
 //!
-//! `pipeline` wraps what hyper hands it; `proxy` sends it on. Nothing is buffered here.
+//! `pipeline` wraps what hyper hands it; `proxy` sends it on. Nothing is buffered here, and what goes by is kept only
+//! where a [`Capture`] was asked for.
 
+use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use zeroize::Zeroizing;
 
 use crate::timers::{Deadline, Timers};
 
@@ -39,6 +43,18 @@ pub struct RequestBody {
     limit: Option<u64>,
     received: u64,
     pace: Pace,
+    capture: Option<Capture>,
+}
+
+/// A copy of a body that goes by, as long as it is short; wiped when it is dropped.
+#[derive(Debug, Clone)]
+pub struct Capture(Rc<RefCell<Captured>>);
+
+// SECURITY: forms hold passwords, so no `Debug` shows the bytes.
+struct Captured {
+    bytes: Zeroizing<Vec<u8>>,
+    limit: usize,
+    is_whole: bool,
 }
 
 /// How long the client has kept us waiting, against what it may.
@@ -76,13 +92,70 @@ impl RequestBody {
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
         let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
-        Self { inner, limit, received: 0, pace }
+        Self { inner, limit, received: 0, pace, capture: None }
+    }
+
+    /// Keeps a copy of what goes by.
+    #[must_use]
+    pub fn captured(mut self, capture: Option<Capture>) -> Self {
+        self.capture = capture;
+        self.note(None);
+        self
+    }
+
+    fn note(&self, data: Option<&Bytes>) {
+        if let Some(capture) = &self.capture {
+            capture.note(data, self.inner.is_end_stream());
+        }
     }
 
     /// Whether there is nothing to send: then a request may be tried twice.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.inner.is_end_stream()
+    }
+}
+
+impl Capture {
+    /// Keeps at most `limit` bytes; a longer body is not kept at all.
+    #[must_use]
+    pub fn of(limit: usize) -> Self {
+        Self(Rc::new(RefCell::new(Captured { bytes: Zeroizing::default(), limit, is_whole: false })))
+    }
+
+    /// Shows the body, if all of it has gone by and was kept.
+    pub fn with<R>(&self, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
+        let captured = self.0.borrow();
+        look(captured.is_whole.then_some(&captured.bytes))
+    }
+
+    fn note(&self, data: Option<&Bytes>, is_end: bool) {
+        let captured = &mut *self.0.borrow_mut();
+        if let Some(data) = data {
+            if captured.bytes.len() + data.len() > captured.limit {
+                captured.bytes = Zeroizing::default();
+                captured.limit = 0;
+                return;
+            }
+            grow(&mut captured.bytes, data);
+        }
+        captured.is_whole = is_end && captured.limit > 0;
+    }
+}
+
+/// SECURITY: a `Vec` that grows leaves its old bytes behind, so they are wiped.
+fn grow(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
+    if bytes.capacity() < bytes.len() + data.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity((bytes.len() + data.len()).next_power_of_two()));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(data);
+}
+
+impl std::fmt::Debug for Captured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Captured").field("is_whole", &self.is_whole).finish_non_exhaustive()
     }
 }
 
@@ -98,13 +171,17 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             };
             this.pace.arrived();
-            let Some(frame) = polled.transpose()? else { return Poll::Ready(None) };
+            let Some(frame) = polled.transpose()? else {
+                this.note(None);
+                return Poll::Ready(None);
+            };
             // SECURITY: request trailers are dropped; none of them may ever become a header (RFC 9110 §6.5.1).
             let Ok(data) = frame.into_data() else { continue };
             this.received += data.len() as u64;
             if let Some(limit) = this.limit.filter(|limit| this.received > *limit) {
                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
             }
+            this.note(Some(&data));
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }

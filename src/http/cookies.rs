@@ -38,6 +38,23 @@ pub fn write_kept<'a>(
     );
 }
 
+/// Writes fresh cookies, then those of the client but for `ours` and those that were replaced, as one line.
+pub fn write_merged<'a>(
+    fresh: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    headers: &'a HeaderMap,
+    ours: &[Box<str>],
+    is_replaced: &dyn Fn(&[u8]) -> bool,
+    lines: &mut HeaderLines,
+) {
+    let from_client = headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes()));
+    let stays = |pair: &&[u8]| {
+        let name = memchr(b'=', pair).map_or(&b""[..], |end| trim(&pair[..end]));
+        !pair.is_empty() && !is_replaced(name) && !ours.iter().any(|ours| ours.as_bytes() == name)
+    };
+    let fresh = fresh.map(|(name, value)| Piece::Pair(name, value));
+    lines.push_joined(&COOKIE, b"; ", fresh.chain(from_client.filter(stays).map(Piece::Plain)));
+}
+
 /// Whether a `Set-Cookie` line sets a cookie called `name`.
 #[must_use]
 pub fn sets(line: &HeaderValue, name: &str) -> bool {

@@ -5,6 +5,7 @@ pub mod client_addr;
 pub mod cookies;
 pub mod headers;
 pub mod lines;
+pub mod path_pattern;
 pub mod peer;
 pub mod respond;
 pub mod target;

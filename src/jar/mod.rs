@@ -19,6 +19,15 @@ pub enum Operation {
     /// x
     Delete(CookieKey),
 }
+impl Operation {
+    /// x
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Self::Set(c) => &c.name,
+            Self::Delete(k) => &k.name,
+        }
+    }
+}
 /// x
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cookie {

@@ -42,6 +42,12 @@ pub fn decide<'a>(access: &Access, identity: Option<&'a Identity>) -> Decision<'
     }
 }
 
+/// The way to the app's own sign-in, which strangers must be able to go: a permit that names nobody.
+#[must_use]
+pub fn to_the_sign_in() -> Permit<'static> {
+    Permit { identity: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! What an app says of who somebody is, in headers of its answers: read, judged, made an identity.
 //!
-//! Called by `headers` (`Session-User` and its company) and `rules` (`user:`). SECURITY: the app is the one
+//! Called by `headers` (`Session-User` and its company), `rules` (`user:`) and, outside, `observe`. SECURITY: the app is the one
 //! who vouches, so the identity says so; names obey the rules of accounts.
 
 use percent_encoding::percent_decode;
@@ -13,7 +13,7 @@ const LONGEST: usize = 256;
 
 /// Why a text cannot name anybody. The app is at fault; the text is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Flaw {
+pub enum Flaw {
     /// Neither UTF-8 nor a well-formed `UTF-8''…`.
     #[error("not UTF-8: send it as RFC 8187 writes it, UTF-8''J%C3%BCrgen")]
     Encoding,
@@ -26,16 +26,41 @@ pub(super) enum Flaw {
 }
 
 /// Who somebody is, in the app's words.
-#[derive(Debug, Default)]
-pub(super) struct Claims {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The account's name.
     pub user: String,
+    /// Name for people.
     pub name: Option<String>,
+    /// E-mail address.
     pub email: Option<String>,
+    /// Groups.
     pub groups: Vec<String>,
 }
 
 impl Claims {
+    /// Of somebody of whom nothing but the name is known.
+    #[must_use]
+    pub fn of(user: String) -> Self {
+        Self { user, ..Self::default() }
+    }
+
+    /// The same, if every text of it may name somebody.
+    ///
+    /// # Errors
+    /// [`Flaw`].
+    pub fn judged(self) -> Result<Self, Flaw> {
+        let optional = |text: Option<String>| text.map(judge).transpose();
+        Ok(Self {
+            user: judge(self.user)?,
+            name: optional(self.name)?,
+            email: optional(self.email)?,
+            groups: self.groups.into_iter().map(judge).collect::<Result<_, _>>()?,
+        })
+    }
+
     /// The identity, proven at `now` by the app's word alone.
+    #[must_use]
     pub fn identity(self, now: Timestamp) -> Box<Identity> {
         let some = |text: Option<String>| text.filter(|text| !text.is_empty()).map(String::into_boxed_str);
         Box::new(Identity {

@@ -10,7 +10,7 @@ use super::changes::CookieChanges;
 use crate::clock::Timestamp;
 use crate::jar::Jar;
 
-/// Which jar: routes that name the same vault share one.
+/// Which jar, and so which app: routes that name the same vault share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VaultId([u8; 8]);
 
@@ -22,6 +22,12 @@ impl VaultId {
         let mut id = [0; 8];
         id.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
         Self(id)
+    }
+
+    /// To be compared with, where an identity rests on that app's word.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
     }
 }
 

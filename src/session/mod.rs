@@ -29,6 +29,7 @@ mod session;
 mod traveling;
 
 pub use changes::{Change, CookieChanges, Expiry, Step};
+pub use claims::{Claims, Flaw};
 pub use custody::VaultId;
 pub use denials::Denials;
 pub use events::Counters;

@@ -10,6 +10,7 @@ use super::claims::{self, Claims, Flaw};
 use super::data::Map;
 use crate::clock::Timestamp;
 use crate::config::schema::{self, HeaderTemplate, Piece, StatusPattern};
+use crate::http::path_pattern::PathPattern;
 
 /// The rules of one route.
 #[derive(Debug, Clone, Default)]
@@ -39,15 +40,9 @@ pub enum RuleError {
 struct Rule {
     /// Empty: any.
     methods: Vec<Method>,
-    path: Option<Path>,
+    path: Option<PathPattern>,
     statuses: Vec<StatusPattern>,
     effects: Vec<Effect>,
-}
-
-#[derive(Debug, Clone)]
-enum Path {
-    Exact(Box<str>),
-    Beginning(Box<str>),
 }
 
 #[derive(Debug, Clone)]
@@ -94,10 +89,7 @@ impl Rule {
         let schema::When { method, path, status } = &rule.when;
         let compile = |name: &String| Method::from_bytes(name.as_bytes()).map_err(|_| RuleError::Method(name.clone()));
         let methods = method.iter().map(compile).collect::<Result<_, _>>()?;
-        let path = path.as_deref().map(|path| match path.strip_suffix('*') {
-            Some(beginning) => Path::Beginning(beginning.into()),
-            None => Path::Exact(path.into()),
-        });
+        let path = path.as_deref().map(PathPattern::parse);
         let statuses = match status.is_empty() {
             true => vec![StatusPattern::Class(2), StatusPattern::Class(3)],
             false => status.clone(),
@@ -110,11 +102,7 @@ impl Rule {
     }
 
     fn fits(&self, asked: &Asked<'_>, status: StatusCode) -> bool {
-        let path = match &self.path {
-            None => true,
-            Some(Path::Exact(path)) => **path == *asked.path,
-            Some(Path::Beginning(path)) => asked.path.starts_with(&**path),
-        };
+        let path = self.path.as_ref().is_none_or(|path| path.fits(asked.path));
         let method = self.methods.is_empty() || self.methods.contains(asked.method);
         path && method && self.statuses.iter().any(|pattern| pattern.fits(status.as_u16()))
     }

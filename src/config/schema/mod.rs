@@ -6,6 +6,7 @@
 
 mod listener;
 mod login;
+mod observe;
 mod route;
 mod rule;
 mod session;
@@ -15,6 +16,7 @@ mod values;
 
 pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls, Workers};
 pub use login::{Form, Login, Regulation, User};
+pub use observe::{Expired, Observe, ObservedLogin, ObservedLogout, Probe, UserSource};
 pub use route::{
     Access, CookieHandling, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, OnStoreError, Route,
     SessionHeaders, Upstream,

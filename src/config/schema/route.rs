@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, Rule, Size};
+use super::{Duration, Observe, Rule, Size};
 
 /// One app, or one part of an app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,8 @@ pub struct Route {
     pub expose_cookies: Vec<String>,
     /// Routes that name the same vault share the cookies in it; null = one for each upstream.
     pub vault: Option<String>,
+    /// Learns the user from the app's own login; null = not.
+    pub observe: Option<Observe>,
     /// Whether the app sees the session's data, and may change it, by `Session-*` headers.
     pub session_headers: SessionHeaders,
     /// What happens while the session store does not answer; null = by `access`: a public route is served to
@@ -53,6 +55,7 @@ impl Default for Route {
             cookies: CookieHandling::default(),
             expose_cookies: Vec::new(),
             vault: None,
+            observe: None,
             session_headers: SessionHeaders::default(),
             on_store_error: None,
             activity: true,

@@ -63,7 +63,7 @@ pub(super) fn one_or_many<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deseri
         type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text or a list of texts")
+            f.write_str("one value or a list of them")
         }
 
         fn visit_unit<E: de::Error>(self) -> Result<Vec<T>, E> {
@@ -76,6 +76,10 @@ pub(super) fn one_or_many<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deseri
 
         fn visit_i64<E: de::Error>(self, number: i64) -> Result<Vec<T>, E> {
             self.visit_str(&number.to_string())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {

@@ -1,0 +1,114 @@
+//! An app's answer to a sign-in: what tells success from failure.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, StatusCode, Uri, header};
+use regex::bytes::Regex;
+use serde_json::Value;
+
+use super::{ObserveError, fits_any, or_success, strict_json};
+use crate::config::schema::{self, StatusPattern};
+use crate::http::path_pattern::PathPattern;
+use crate::http::target::normalise_path;
+use crate::jar;
+
+/// The head of an answer, and its body if it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, cookies among them.
+    pub headers: &'a HeaderMap,
+    /// What its `Set-Cookie` lines do.
+    pub cookies: &'a [jar::Operation],
+    /// All of its body.
+    pub body: Option<&'a [u8]>,
+}
+
+/// What must hold, all of it.
+#[derive(Debug)]
+pub(super) struct Success {
+    statuses: Vec<StatusPattern>,
+    location: Option<PathPattern>,
+    location_not: Option<PathPattern>,
+    set_cookie: Option<Box<str>>,
+    json: BTreeMap<String, Value>,
+    body: Option<Regex>,
+    body_not: Option<Regex>,
+}
+
+impl Answer<'_> {
+    /// The path to which it redirects, from a page at `asked_for`; the host is the app's business.
+    #[must_use]
+    pub fn location(&self, asked_for: &str) -> Option<String> {
+        let mut lines = self.headers.get_all(header::LOCATION).iter();
+        let (line, another) = (lines.next()?, lines.next());
+        let text = line.to_str().ok().filter(|_| another.is_none())?.trim();
+        let reference = text.split(['#', '?']).next().unwrap_or_default();
+        let path = match reference {
+            "" => asked_for.to_owned(),
+            absolute if absolute.contains("://") => absolute.parse::<Uri>().ok()?.path().to_owned(),
+            host if host.starts_with("//") => format!("http:{host}").parse::<Uri>().ok()?.path().to_owned(),
+            path if path.starts_with('/') => path.to_owned(),
+            relative => format!("{}/{relative}", asked_for.rsplit_once('/').map_or("", |(folder, _)| folder)),
+        };
+        normalise_path(&path).ok().map(std::borrow::Cow::into_owned)
+    }
+}
+
+impl Success {
+    pub fn compile(login: &schema::ObservedLogin) -> Result<Self, ObserveError> {
+        let redirects = login.location.is_some() || login.location_not.is_some();
+        let statuses = match login.status.is_empty() && redirects {
+            true => vec![StatusPattern::Class(3)],
+            false => or_success(&login.status),
+        };
+        let regex = |text: &Option<String>| text.as_deref().map(Regex::new).transpose();
+        Ok(Self {
+            statuses,
+            location: login.location.as_deref().map(PathPattern::parse),
+            location_not: login.location_not.as_deref().map(PathPattern::parse),
+            set_cookie: login.set_cookie.as_deref().map(Into::into),
+            json: login.json.clone(),
+            body: regex(&login.body)?,
+            body_not: regex(&login.body_not)?,
+        })
+    }
+
+    pub fn reads_body(&self) -> bool {
+        !self.json.is_empty() || self.body.is_some() || self.body_not.is_some()
+    }
+
+    pub fn fits_head(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
+        let location = answer.location(asked_for);
+        let leads_to = |place: &PathPattern| location.as_ref().is_some_and(|path| place.fits(path));
+        // A redirect of which it cannot be said where it leads does not lead elsewhere for sure.
+        let leads_elsewhere = |place: &PathPattern| match &location {
+            Some(path) => !place.fits(path),
+            None => !answer.status.is_redirection() && !answer.headers.contains_key(header::LOCATION),
+        };
+        fits_any(&self.statuses, answer.status)
+            && self.location.as_ref().is_none_or(leads_to)
+            && self.location_not.as_ref().is_none_or(leads_elsewhere)
+            && self.set_cookie.as_deref().is_none_or(|name| sets_last(answer.cookies, name))
+    }
+
+    pub fn fits_body(&self, answer: &Answer<'_>) -> bool {
+        if !self.reads_body() {
+            return true;
+        }
+        // A body that is too long, or compressed after all, says nothing for sure.
+        let Some(body) = answer.body else { return false };
+        let has = |regex: &Regex| regex.is_match(body);
+        let says = |json: &Value| self.json.iter().all(|(pointer, value)| json.pointer(pointer) == Some(value));
+        (self.json.is_empty() || strict_json::parse(body).is_some_and(|json| says(&json)))
+            && self.body.as_ref().is_none_or(has)
+            && !self.body_not.as_ref().is_some_and(has)
+    }
+}
+
+/// Whether the answer's last word on a cookie is that it is set.
+fn sets_last(cookies: &[jar::Operation], name: &str) -> bool {
+    let last = cookies.iter().rev().find(|operation| operation.name() == name.as_bytes());
+    matches!(last, Some(jar::Operation::Set(_)))
+}

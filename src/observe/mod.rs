@@ -1,0 +1,316 @@
+//! Observed login: who signed in to an app, learnt from the app's own form and answers.
+//!
+//! One [`Observer`] for each route that asks for it. The pipeline asks it to [`watch`](Observer::watch) a request, gives
+//! it the answer, and records what it says; nothing of either is changed. SECURITY: whoever is not surely signed in is
+//! not: each condition that is given must hold, and a name that could be read in two ways is none.
+
+mod answer;
+mod asked;
+pub mod fields;
+mod probe;
+mod strict_json;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode, header};
+
+use crate::config::schema::{self, StatusPattern};
+use crate::http::body::Capture;
+use crate::http::path_pattern::PathPattern;
+use crate::session::{Claims, VaultId};
+
+pub use answer::Answer;
+use answer::Success;
+pub use asked::Credentials;
+use asked::{Asked, UserSource};
+pub use probe::Probe;
+
+/// How much is kept of a request that may sign in; more is no sign-in form.
+const LONGEST_FORM: usize = 64 * 1024;
+
+/// Headers of a request that are needed to read it, or to ask the app who is signed in.
+const OF_INTEREST: [HeaderName; 5] =
+    [header::CONTENT_TYPE, header::AUTHORIZATION, header::COOKIE, header::USER_AGENT, header::ACCEPT_LANGUAGE];
+
+/// How the sign-in of one app looks. Immutable.
+#[derive(Debug)]
+pub struct Observer {
+    logins: Box<[Login]>,
+    logouts: Box<[Logout]>,
+    /// Paths that lead to the sign-in, open to strangers.
+    way_in: Box<[PathPattern]>,
+    login_page: Box<str>,
+    expired: Option<Expired>,
+    probe: Option<Probe>,
+    voucher: VaultId,
+}
+
+#[derive(Debug)]
+struct Login {
+    asked: Asked,
+    success: Success,
+    user: Option<UserSource>,
+}
+
+#[derive(Debug)]
+struct Logout {
+    asked: Asked,
+    statuses: Vec<StatusPattern>,
+}
+
+#[derive(Debug)]
+struct Expired {
+    statuses: Vec<StatusPattern>,
+    location: Option<PathPattern>,
+}
+
+/// Why an `observe` cannot be compiled; `config::check` finds all of it with its place.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// Not a method.
+    #[error("`{0}` is not a method")]
+    Method(String),
+    /// Not a header name.
+    #[error("`{0}` is not the name of a header")]
+    Header(String),
+    /// Not a regular expression.
+    #[error(transparent)]
+    Regex(#[from] regex::Error),
+}
+
+/// A request that may sign in or out, on its way to the app.
+#[derive(Debug)]
+pub struct Watch<'o> {
+    observer: &'o Observer,
+    logins: Vec<&'o Login>,
+    logouts: Vec<&'o Logout>,
+    path: Box<str>,
+    query: Option<Box<str>>,
+    /// Those of the request that matter.
+    headers: HeaderMap,
+    body: Capture,
+}
+
+/// What an answer means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Nothing,
+    /// Somebody signed in.
+    SignedIn {
+        /// Who, if the request or the answer say so.
+        claims: Option<Claims>,
+        /// Whether it is said with every request: then it is news once only.
+        repeats: bool,
+    },
+    /// Somebody signed out.
+    SignedOut,
+}
+
+impl Observer {
+    /// Compiles `observe` of a route whose cookies lie in `voucher`.
+    ///
+    /// # Errors
+    /// [`ObserveError`].
+    pub fn from_config(observe: &schema::Observe, voucher: VaultId) -> Result<Self, ObserveError> {
+        let login_page = match (&observe.login_page, observe.login.first()) {
+            (Some(page), _) => page.as_str(),
+            (None, Some(login)) => login.path.trim_end_matches('*'),
+            (None, None) => "/",
+        };
+        let page_path = PathPattern::parse(login_page.split('?').next().unwrap_or_default());
+        let ways = observe.login.iter().map(|login| &login.path).chain(&observe.public_paths);
+        let expired = match &observe.expired {
+            Some(expired) => Expired::compile(expired, &page_path),
+            None => Some(Expired { statuses: vec![StatusPattern::Class(3)], location: Some(page_path.clone()) }),
+        };
+        Ok(Self {
+            logins: observe.login.iter().map(Login::compile).collect::<Result<_, _>>()?,
+            logouts: observe.logout.iter().map(Logout::compile).collect::<Result<_, _>>()?,
+            way_in: ways.map(|path| PathPattern::parse(path)).chain([page_path]).collect(),
+            login_page: login_page.into(),
+            expired,
+            probe: observe.probe.as_ref().map(Probe::compile).transpose()?,
+            voucher,
+        })
+    }
+
+    /// Whether strangers may see `path` even where somebody must be signed in.
+    #[must_use]
+    pub fn is_way_in(&self, path: &str) -> bool {
+        self.way_in.iter().any(|way| way.fits(path))
+    }
+
+    /// Where the app asks people to sign in, on their way to `here`.
+    #[must_use]
+    pub fn login_page(&self, here: &str) -> String {
+        let here: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
+        self.login_page.replace("{path}", &here)
+    }
+
+    /// The page that says who is signed in.
+    #[must_use]
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
+    }
+
+    /// Marks identities that this app vouches for.
+    #[must_use]
+    pub fn voucher(&self) -> VaultId {
+        self.voucher
+    }
+
+    /// Whether `parts` may sign in or out.
+    #[must_use]
+    pub fn watch(&self, parts: &Parts) -> Option<Watch<'_>> {
+        let (path, query) = (parts.uri.path(), parts.uri.query());
+        let fits = |asked: &Asked| asked.fits(&parts.method, path, query);
+        let logins: Vec<_> = self.logins.iter().filter(|login| fits(&login.asked)).collect();
+        let logouts: Vec<_> = self.logouts.iter().filter(|logout| fits(&logout.asked)).collect();
+        if logins.is_empty() && logouts.is_empty() {
+            return None;
+        }
+        let headers = parts.headers.iter().filter(|(name, _)| OF_INTEREST.contains(name));
+        let mut kept = HeaderMap::new();
+        for (name, value) in headers {
+            kept.append(name, value.clone());
+        }
+        let reads_body =
+            logins.iter().any(|login| login.reads_form()) || logouts.iter().any(|one| one.asked.reads_form());
+        Some(Watch {
+            observer: self,
+            logins,
+            logouts,
+            path: path.into(),
+            query: query.map(Into::into),
+            headers: kept,
+            body: Capture::of(if reads_body { LONGEST_FORM } else { 0 }),
+        })
+    }
+
+    /// Whether this answer to somebody whom the app has signed in means that it has forgotten them.
+    #[must_use]
+    pub fn has_expired(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
+        let Some(Expired { statuses, location }) = &self.expired else { return false };
+        let says_so = statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
+        let leads_there = |place: &PathPattern| answer.location(asked_for).is_some_and(|path| place.fits(&path));
+        // The sign-in page itself may redirect to itself.
+        says_so && location.as_ref().is_none_or(leads_there) && !self.is_way_in(asked_for)
+    }
+}
+
+impl Watch<'_> {
+    /// Keeps the body of the request as it goes by.
+    #[must_use]
+    pub fn capture(&self) -> Capture {
+        self.body.clone()
+    }
+
+    /// The request's headers, as far as they matter.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Whether the request may sign in: another site must not have sent it.
+    #[must_use]
+    pub fn may_sign_in(&self) -> bool {
+        !self.logins.is_empty()
+    }
+
+    /// Whether the answer's body will be read, so that it must not be compressed.
+    #[must_use]
+    pub fn reads_answers(&self) -> bool {
+        self.logins.iter().any(|login| login.reads_answer())
+    }
+
+    /// Whether the head of the answer leaves it open, and the body must be read.
+    #[must_use]
+    pub fn must_read(&self, answer: &Answer<'_>) -> bool {
+        self.logins.iter().any(|login| login.reads_answer() && login.success.fits_head(&self.path, answer))
+    }
+
+    /// What the answer means.
+    #[must_use]
+    pub fn judge(&self, answer: &Answer<'_>) -> Verdict {
+        self.body.with(|body| {
+            let sent =
+                fields::Sent { query: self.query.as_deref(), headers: &self.headers, body: body.unwrap_or_default() };
+            let login = self.logins.iter().find(|login| login.has_succeeded(&self.path, &sent, answer));
+            if let Some(login) = login {
+                return login.verdict(&sent, answer, self.observer.probe.is_some());
+            }
+            let ended = |logout: &&&Logout| logout.asked.fits_form(&sent) && fits_any(&logout.statuses, answer.status);
+            self.logouts.iter().find(ended).map_or(Verdict::Nothing, |_| Verdict::SignedOut)
+        })
+    }
+}
+
+impl Login {
+    fn compile(login: &schema::ObservedLogin) -> Result<Self, ObserveError> {
+        Ok(Self {
+            asked: Asked::compile(&login.method, &login.path, &login.query, &login.form)?,
+            success: Success::compile(login)?,
+            user: login.user.as_ref().map(UserSource::compile).transpose()?,
+        })
+    }
+
+    fn reads_form(&self) -> bool {
+        self.asked.reads_form() || matches!(self.user, Some(UserSource::Form(_)))
+    }
+
+    fn reads_answer(&self) -> bool {
+        self.success.reads_body() || self.user.as_ref().is_some_and(UserSource::reads_answer)
+    }
+
+    fn has_succeeded(&self, path: &str, sent: &fields::Sent<'_>, answer: &Answer<'_>) -> bool {
+        self.asked.fits_form(sent) && self.success.fits_head(path, answer) && self.success.fits_body(answer)
+    }
+
+    fn verdict(&self, sent: &fields::Sent<'_>, answer: &Answer<'_>, is_probed: bool) -> Verdict {
+        let claims = self.user.as_ref().and_then(|source| source.name(sent, answer)).map(Claims::of);
+        if claims.is_none() && !is_probed {
+            tracing::warn!(
+                event = "observed_login_ignored",
+                "an app has signed somebody in, and nothing says whom: no session is theirs"
+            );
+            return Verdict::Nothing;
+        }
+        Verdict::SignedIn { claims, repeats: matches!(self.user, Some(UserSource::Basic)) }
+    }
+}
+
+impl Logout {
+    fn compile(logout: &schema::ObservedLogout) -> Result<Self, ObserveError> {
+        Ok(Self {
+            asked: Asked::compile(&logout.method, &logout.path, &logout.query, &logout.form)?,
+            statuses: or_success(&logout.status),
+        })
+    }
+}
+
+impl Expired {
+    fn compile(expired: &schema::Expired, login_page: &PathPattern) -> Option<Self> {
+        let statuses = match expired.status.is_empty() {
+            true => vec![StatusPattern::Class(3)],
+            false => expired.status.clone(),
+        };
+        let redirects =
+            statuses.iter().any(|status| matches!(status, StatusPattern::Class(3) | StatusPattern::Code(300..400)));
+        let location = expired.location.as_deref().map(PathPattern::parse);
+        Some(Self { statuses, location: location.or_else(|| redirects.then(|| login_page.clone())) })
+    }
+}
+
+fn or_success(statuses: &[StatusPattern]) -> Vec<StatusPattern> {
+    match statuses.is_empty() {
+        true => vec![StatusPattern::Class(2), StatusPattern::Class(3)],
+        false => statuses.to_vec(),
+    }
+}
+
+fn fits_any(statuses: &[StatusPattern], status: StatusCode) -> bool {
+    statuses.iter().any(|pattern| pattern.fits(status.as_u16()))
+}
+
+#[cfg(test)]
+mod tests;

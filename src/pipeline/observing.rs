@@ -1,0 +1,211 @@
+//! The app's own sign-in, as it goes by: a watched request, its answer, and the page that says who is signed in.
+//!
+//! Steps of `pipeline` for routes with `observe`; what they find is recorded on the session like any other change.
+//! Nothing of request or answer is changed but `Accept-Encoding`, where the answer must be readable.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::response::Parts as Head;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Collected, Empty, Limited};
+
+use super::body::Body;
+use super::{Exchange, Kept};
+use crate::auth::csrf;
+use crate::gateway::Route;
+use crate::http::body::BodyError;
+use crate::http::cookies;
+use crate::http::lines::HeaderLines;
+use crate::identity::Identity;
+use crate::jar::{self, Jar};
+use crate::observe::{Answer, Observer, Probe, Verdict, Watch};
+use crate::policy;
+use crate::proxy;
+use crate::reject::Reject;
+use crate::session::{Change, Claims, Session};
+
+/// How much is read of an answer before its head goes on; no longer page is a sign-in's answer.
+const LONGEST_ANSWER: usize = 256 * 1024;
+
+impl Exchange<'_> {
+    /// Whether this request may sign in or out, and then what to look at.
+    ///
+    /// # Errors
+    /// SECURITY: another site must not sign anybody in, as whomever it likes (login CSRF).
+    pub(super) fn watch<'r>(&self, route: &'r Route, parts: &mut Parts) -> Result<Option<Watch<'r>>, Reject> {
+        let Some(watch) = route.observer.as_ref().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
+        let host = self.settled.host.to_str().unwrap_or_default();
+        if watch.may_sign_in() && !csrf::same_origin(&parts.headers, host) {
+            return Err(Reject::CrossSite);
+        }
+        if watch.reads_answers() {
+            parts.headers.remove(header::ACCEPT_ENCODING);
+        }
+        Ok(Some(watch))
+    }
+
+    /// What the answer says of who is signed in.
+    pub(super) async fn observe(
+        &self,
+        route: &Route,
+        session: &Session,
+        watch: Option<&Watch<'_>>,
+        path: &PathAndQuery,
+        answer: &mut Response<Body>,
+    ) -> Vec<Change> {
+        let Some(observer) = &route.observer else { return Vec::new() };
+        let operations = self.with_kept(route, session, path.path(), |kept| operations(answer.headers(), kept));
+        let Some(watch) = watch else {
+            let is_theirs = |identity: &Identity| identity.proof == *observer.voucher().as_bytes();
+            let knew = session.identity().is_some_and(is_theirs);
+            return match knew && observer.has_expired(path.path(), &head(answer, &operations)) {
+                true => vec![Change::Flush],
+                false => Vec::new(),
+            };
+        };
+        let body = match watch.must_read(&head(answer, &operations)) {
+            true => answer.body_mut().peek(LONGEST_ANSWER).await,
+            false => None,
+        };
+        let readable = !answer.headers().contains_key(header::CONTENT_ENCODING);
+        let verdict = watch.judge(&Answer { body: body.as_deref().filter(|_| readable), ..head(answer, &operations) });
+        match verdict {
+            Verdict::Nothing => Vec::new(),
+            Verdict::SignedOut => vec![Change::Flush],
+            Verdict::SignedIn { claims, repeats } => {
+                let claims = match observer.probe() {
+                    Some(probe) => self.ask(route, probe, session, watch.headers(), &operations, claims).await,
+                    None => claims,
+                };
+                claims.and_then(|claims| self.sign_in_by(observer, route, claims, repeats)).into_iter().collect()
+            }
+        }
+    }
+
+    fn sign_in_by(&self, observer: &Observer, route: &Route, claims: Claims, repeats: bool) -> Option<Change> {
+        let judged = claims.judged().inspect_err(|reason| {
+            tracing::warn!(event = "observed_login_ignored", route = &*route.name, %reason, "an app's user cannot be named");
+        });
+        let mut identity = judged.ok()?.identity(self.settled.now);
+        identity.proof = *observer.voucher().as_bytes();
+        let vault = route.cookies.vault();
+        Some(match repeats {
+            true => Change::AppSignIn { identity, vault },
+            false => Change::SignIn { identity, remember: false, vault },
+        })
+    }
+
+    /// Asks the app who is signed in, with the cookies that this answer leaves the browser.
+    async fn ask(
+        &self,
+        route: &Route,
+        probe: &Probe,
+        session: &Session,
+        asked_with: &HeaderMap,
+        operations: &[jar::Operation],
+        typed: Option<Claims>,
+    ) -> Option<Claims> {
+        let request = self.question(route, probe, session, asked_with, operations)?;
+        let (lines, request) = request;
+        let upstream = &route.upstream;
+        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.worker.pools, upstream, request);
+        let answered = tokio::time::timeout(probe.timeout(), async {
+            let (head, body) = asked.await?.into_parts();
+            let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+            Ok::<_, proxy::Error>((head, body.ok().map(Collected::to_bytes)))
+        });
+        let warn = |reason: &dyn std::fmt::Display| {
+            tracing::warn!(
+                event = "observed_login_ignored", route = &*route.name, path = probe.path(), %reason,
+                "the app does not say who has signed in"
+            );
+        };
+        match answered.await {
+            Ok(Ok((Head { status, headers, .. }, body))) => {
+                let answer = Answer { status, headers: &headers, cookies: &[], body: body.as_deref() };
+                let said = probe.read(&answer, typed);
+                if said.is_none() {
+                    tracing::debug!(route = &*route.name, %status, "the app says that nobody is signed in");
+                }
+                said
+            }
+            Ok(Err(error)) => {
+                warn(&error);
+                None
+            }
+            Err(elapsed) => {
+                warn(&elapsed);
+                None
+            }
+        }
+    }
+
+    fn question(
+        &self,
+        route: &Route,
+        probe: &Probe,
+        session: &Session,
+        asked_with: &HeaderMap,
+        operations: &[jar::Operation],
+    ) -> Option<(HeaderLines, Request<NoBody>)> {
+        let uri: Uri = probe.path().parse().ok()?;
+        let mut request = Request::new(Empty::new().map_err(never as fn(_) -> _));
+        *request.method_mut() = Method::GET;
+        // Apps bind their sessions to these.
+        for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE, header::AUTHORIZATION] {
+            if let Some(value) = asked_with.get(&name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        request.headers_mut().insert(header::ACCEPT, header::HeaderValue::from_static("application/json, */*;q=0.5"));
+        let mut lines = HeaderLines::with_capacity(512);
+        let settled = &self.settled;
+        lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
+        settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
+        self.with_kept(route, session, uri.path(), |kept| {
+            let mut jar = kept.jar.cloned().unwrap_or_default();
+            operations.iter().for_each(|operation| jar.apply(operation, kept.now));
+            self.write_cookies_after(route, asked_with, &jar, operations, kept, &mut lines);
+        });
+        *request.uri_mut() = uri;
+        Some((lines, request))
+    }
+
+    /// The `Cookie` line that a browser would send after this answer.
+    fn write_cookies_after(
+        &self,
+        route: &Route,
+        asked_with: &HeaderMap,
+        jar: &Jar,
+        operations: &[jar::Operation],
+        kept: &Kept<'_>,
+        lines: &mut HeaderLines,
+    ) {
+        let after = Kept { jar: Some(jar), ..*kept };
+        let ours = self.gateway.sessions.cookie_names();
+        if route.cookies.vault().is_some() {
+            return route.cookies.write(asked_with, ours, &after, lines);
+        }
+        let replaced = |name: &[u8]| operations.iter().any(|operation| operation.name() == name);
+        let fresh = jar.matching(&kept.place, kept.now).map(|cookie| (cookie.name(), cookie.value()));
+        cookies::write_merged(fresh, asked_with, ours, &replaced, lines);
+    }
+}
+
+/// A request without a body.
+type NoBody = http_body_util::combinators::MapErr<Empty<Bytes>, fn(std::convert::Infallible) -> BodyError>;
+
+fn never(never: std::convert::Infallible) -> BodyError {
+    match never {}
+}
+
+fn head<'a>(answer: &'a Response<Body>, cookies: &'a [jar::Operation]) -> Answer<'a> {
+    Answer { status: answer.status(), headers: answer.headers(), cookies, body: None }
+}
+
+fn operations(headers: &HeaderMap, kept: &Kept<'_>) -> Vec<jar::Operation> {
+    let lines = headers.get_all(header::SET_COOKIE).iter();
+    lines.filter_map(|line| jar::read(line.as_bytes(), &kept.place, kept.now).ok()).collect()
+}
