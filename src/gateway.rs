@@ -44,6 +44,8 @@ pub struct Gateway {
     pub auth: Auth,
     /// Our own pages.
     pub pages: Pages,
+    /// The route at whose app people sign in, where we have no form.
+    signs_in: Option<usize>,
     /// Where they live.
     pub prefix: String,
     /// How long a request body may make no progress.
@@ -142,6 +144,7 @@ impl Gateway {
             router: Router::new(places),
             traffic: Traffic::new(routes.len()),
             protected: Protected::new(routes.iter().map(|route| &route.identity)),
+            signs_in: routes.iter().position(|route| route.observer.is_some() && config.login.form.is_none()),
             routes,
             trusted_proxies: TrustedProxies::from_config(&config.trusted_proxies),
             sessions: Manager::new(
@@ -157,6 +160,19 @@ impl Gateway {
             body_timeout: config.limits.body_timeout.get(),
             store_latency: storage.latency,
         })
+    }
+}
+
+impl Gateway {
+    /// Where people sign in who want to go to `here` on `route`: at its app, if it is watched there; else at our own
+    /// page, or where there is none at the first app that is.
+    #[must_use]
+    pub fn login_page(&self, route: &Route, here: Option<&str>) -> String {
+        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
+        match route.observer.as_ref().or_else(other) {
+            Some(observer) => observer.login_page(here.unwrap_or("/")),
+            None => auth::login_url(&self.prefix, here),
+        }
     }
 }
 

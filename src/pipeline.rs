@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::auth::{self, endpoints};
+use crate::auth::endpoints;
 use crate::clock::Clock;
 use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
@@ -333,9 +333,9 @@ impl Exchange<'_> {
     fn challenge(&self, route: &Route, parts: &Parts) -> Response<Body> {
         let here = parts.uri.path_and_query().map(|here| here.as_str());
         let page = match self.reader {
-            Reader::Person => respond::redirect(StatusCode::FOUND, &self.login_page(route, here)),
+            Reader::Person => respond::redirect(StatusCode::FOUND, &self.gateway.login_page(route, here)),
             Reader::Program => {
-                let login_url = self.login_page(route, None);
+                let login_url = self.gateway.login_page(route, None);
                 let body = serde_json::json!({ "error": "login_required", "login_url": login_url });
                 respond::json(StatusCode::UNAUTHORIZED, &body)
             }
@@ -343,14 +343,6 @@ impl Exchange<'_> {
         let mut response = page.map(Body::from);
         headers::add_vary_cookie(response.headers_mut());
         response
-    }
-
-    /// Where people sign in: at the app, if it is watched there, else at our own page.
-    fn login_page(&self, route: &Route, here: Option<&str>) -> String {
-        match &route.observer {
-            Some(observer) => observer.login_page(here.unwrap_or("/")),
-            None => auth::login_url(&self.gateway.prefix, here),
-        }
     }
 
     /// A clear listener that only leads to the secure one; the session is not touched.

@@ -33,6 +33,8 @@ mod http2;
 mod identity_headers;
 /// Who a session belongs to, and how that changes: by the form, by the app, by the users file.
 mod identity_switches;
+/// An app's own sign-in, from which the gateway learns who somebody is.
+mod observe;
 /// What operators ask of the running gateway.
 mod operators;
 /// The session store does not answer.

@@ -129,6 +129,12 @@ impl Capture {
         look(captured.is_whole.then_some(&captured.bytes))
     }
 
+    /// As if this body had gone by.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, body: &[u8]) {
+        self.note(Some(&Bytes::copy_from_slice(body)), true);
+    }
+
     fn note(&self, data: Option<&Bytes>, is_end: bool) {
         let captured = &mut *self.0.borrow_mut();
         if let Some(data) = data {

@@ -8,6 +8,7 @@ mod cookies;
 mod identity;
 mod listener;
 mod login;
+mod observe;
 mod route;
 mod rule;
 mod session;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::syntax::{covers, is_authority, is_bracketed_ipv6, is_host_name, is_normal_path};
-use super::{Checks, cookies, identity, rule};
+use super::{Checks, cookies, identity, observe, rule};
 use crate::config::schema::{Access, Config, HostHeader, Route, Upstream};
 
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
         check_upstream(&route.upstream, &format!("{key}.upstream"), checks);
         identity::check(&route.identity, &format!("{key}.identity.headers"), checks);
         cookies::check(route, &key, config, checks);
+        observe::check(route, &key, checks);
         rule::check(route, &key, checks);
         if let Some(first) = seen.insert(target(route), index) {
             checks.problem(key, format!("host and path are those of routes[{first}]; no request would come here"));
@@ -76,8 +77,8 @@ fn check_access(route: &Route, key: &str, config: &Config, checks: &mut Checks<'
             }
         }
     }
-    if !has_login {
-        checks.problem(&key, "nobody can sign in: add `login.form`, or write `access: public`");
+    if !has_login && config.routes.iter().all(|route| route.observe.is_none()) {
+        checks.problem(&key, "nobody can sign in: add `login.form` or `observe`, or write `access: public`");
     }
 }
 

@@ -17,17 +17,26 @@ pub(super) fn check(route: &Route, key: &str, checks: &mut Checks<'_>) {
 }
 
 fn check_when(when: &When, route: &str, key: &str, checks: &mut Checks<'_>) {
-    for (index, method) in when.method.iter().enumerate() {
+    check_methods(&when.method, &format!("{key}.method"), checks);
+    if let Some(path) = &when.path {
+        check_path(path, &format!("{key}.path"), route, checks);
+    }
+}
+
+pub(super) fn check_methods(methods: &[String], key: &str, checks: &mut Checks<'_>) {
+    for (index, method) in methods.iter().enumerate() {
         // The place of a single method is the key itself.
-        let key = format!("{key}.method[{index}]");
+        let key = format!("{key}[{index}]");
         if !is_token(method) {
             checks.problem(key, "expected a method such as POST, or a list of methods");
         } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
             checks.problem(key, format!("write {}: the case of methods counts", method.to_ascii_uppercase()));
         }
     }
-    let Some(path) = &when.path else { return };
-    let key = format!("{key}.path");
+}
+
+/// A path that `route` serves, or the beginning of such.
+pub(super) fn check_path(path: &str, key: &str, route: &str, checks: &mut Checks<'_>) {
     let plain = path.strip_suffix('*').unwrap_or(path);
     if !is_normal_path(plain) || !plain.is_ascii() || plain.contains('*') {
         checks.problem(key, "expected a plain path such as /checkout, or the beginning of paths such as /checkout/*");

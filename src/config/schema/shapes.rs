@@ -78,6 +78,10 @@ pub(super) fn one_or_many<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deseri
             self.visit_str(&number.to_string())
         }
 
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Vec<T>, E> {
+            self.visit_str(&number.to_string())
+        }
+
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
             T::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
         }

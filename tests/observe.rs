@@ -1,0 +1,200 @@
+//! Observed login: an app that knows nothing of us signs people in, and the gateway learns who they are.
+
+use std::io::Write as _;
+
+use crate::support::{App, Browser, Seen, TestGateway, ok};
+
+/// An app with accounts of its own: a form at /login, a cookie that names the user, a page at /me that says who they
+/// are, and a sign-out. It answers a wrong password as many do: 200 and the form again.
+fn app() -> App {
+    App::with(|seen, stream| stream.write_all(answer(seen).as_bytes()).is_ok())
+}
+
+fn answer(seen: &Seen) -> String {
+    let redirect =
+        |to: &str, cookie: &str| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n{cookie}Content-Length: 0\r\n\r\n");
+    let cookies = seen.header("cookie").unwrap_or_default();
+    let user = cookies.split("; ").find_map(|pair| pair.strip_prefix("app=u-"));
+    let form = String::from_utf8_lossy(&seen.body).into_owned();
+    let line = seen.line().split(' ').collect::<Vec<_>>();
+    match (line[0], line[1].split('?').next().unwrap()) {
+        ("POST", "/login") if form.contains("password=right") => {
+            let name = form.split('&').find_map(|pair| pair.strip_prefix("username=")).unwrap_or("nobody");
+            redirect("/home", &format!("Set-Cookie: app=u-{name}; Path=/; HttpOnly\r\n"))
+        }
+        ("POST", "/login") => ok("wrong password <form>"),
+        (_, "/login") => ok("<form>"),
+        (_, "/logout") => redirect("/login", "Set-Cookie: app=; Max-Age=0; Path=/\r\n"),
+        (_, "/me") => match user {
+            Some(user) => ok(&format!("{{\"login\": \"{}\", \"roles\": [\"wiki\"]}}", user.to_lowercase())),
+            None => "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".into(),
+        },
+        (_, "/forgotten") => redirect("/login?next=/forgotten", ""),
+        _ => ok(&seen.head),
+    }
+}
+
+const BY_PLACE: &str =
+    "login: { path: /login, location_not: /login, user: { form: username } }, logout: { path: /logout }";
+const BY_PROBE: &str = "login: { path: /login, status: [2xx, 3xx] }, probe: { path: /me, json: /login, groups: /roles }, logout: { path: /logout }";
+
+fn gateway(app: &App, observe: &str, more: &str) -> TestGateway {
+    let login = "login: { form: null }\n";
+    TestGateway::with_config(&format!(
+        "{login}routes:\n  - {{ access: user, observe: {{ {observe} }}, upstream: 'http://{}'{more} }}",
+        app.address
+    ))
+}
+
+fn sign_in(browser: &mut Browser, user: &str, password: &str) -> u16 {
+    browser.post("/login", &[("username", user), ("password", password)]).status
+}
+
+fn who(browser: &mut Browser) -> serde_json::Value {
+    browser.get("/.session/me").json()["user"].clone()
+}
+
+#[test]
+fn strangers_go_to_the_apps_own_sign_in_and_come_back_as_somebody() {
+    for cookies in ["", ", cookies: vault"] {
+        let app = app();
+        let gateway = gateway(&app, BY_PLACE, cookies);
+        let mut browser = gateway.browser();
+        let challenged = browser.get("/page?x=1");
+        assert_eq!((challenged.status, challenged.header("location")), (302, Some("/login")));
+        let told = browser.fetch("/api");
+        assert_eq!((told.status, told.json()["login_url"].as_str()), (401, Some("/login")));
+        assert_eq!(browser.get("/login").status, 200);
+        assert_eq!(sign_in(&mut browser, "ann", "right"), 302);
+        let id = browser.session_id().expect("ours");
+        assert_eq!(browser.jar.contains_key("app"), cookies.is_empty());
+        assert_eq!(who(&mut browser), "ann");
+        assert_eq!(browser.get("/page").status, 200);
+        assert_eq!((app.last().header("remote-user"), app.last().header("cookie")), (Some("ann"), Some("app=u-ann")));
+        // SM-04: again.
+        assert_eq!(sign_in(&mut browser, "ann", "right"), 302);
+        assert_ne!(browser.session_id(), Some(id));
+    }
+}
+
+/// LG-05.
+#[test]
+fn a_wrong_password_signs_nobody_in() {
+    for observe in [BY_PLACE, BY_PROBE] {
+        let app = app();
+        let gateway = gateway(&app, observe, ", cookies: vault");
+        let mut browser = gateway.browser();
+        assert_eq!(sign_in(&mut browser, "ann", "wrong"), 200);
+        assert_eq!((who(&mut browser), browser.get("/page").status), (serde_json::Value::Null, 302));
+    }
+}
+
+#[test]
+fn the_probe_says_who_it_is_and_what_groups_they_have() {
+    for cookies in ["", ", cookies: vault"] {
+        let app = app();
+        let gateway = gateway(&app, BY_PROBE, cookies);
+        let mut browser = gateway.browser();
+        assert_eq!(sign_in(&mut browser, "ANN", "right"), 302);
+        assert_eq!(app.last().line(), "GET /me HTTP/1.1");
+        assert!(app.last().header("remote-user").is_none() && !app.last().head.contains("sessionid"));
+        assert_eq!(who(&mut browser), "ann");
+        browser.get("/page");
+        assert_eq!(app.last().header("remote-groups"), Some("wiki"));
+    }
+}
+
+/// SECURITY: an app that reads the other of two fields would let in one user whom we took for another.
+#[test]
+fn a_form_that_names_two_users_signs_nobody_in() {
+    let app = app();
+    let gateway = gateway(&app, BY_PLACE, "");
+    let mut browser = gateway.browser();
+    let fields = [("username", "eve"), ("password", "right"), ("username", "ann")];
+    assert_eq!(browser.post("/login", &fields).status, 302);
+    assert_eq!(who(&mut browser), serde_json::Value::Null);
+    assert_eq!(browser.post("/login?username=ann", &[("username", "eve"), ("password", "right")]).status, 302);
+    assert_eq!(who(&mut browser), serde_json::Value::Null);
+}
+
+/// LG-04.
+#[test]
+fn a_form_from_another_site_never_reaches_the_app() {
+    let app = app();
+    let gateway = gateway(&app, BY_PLACE, "");
+    let mut browser = gateway.browser();
+    let fields = [("username", "eve"), ("password", "right")];
+    assert_eq!(browser.post_from("https://evil.example", "/login", &fields).status, 403);
+    assert!(app.seen().is_empty());
+}
+
+#[test]
+fn the_apps_sign_out_ends_the_session_here() {
+    let app = app();
+    let gateway = gateway(&app, BY_PLACE, ", cookies: vault");
+    let mut browser = gateway.browser();
+    sign_in(&mut browser, "ann", "right");
+    let mut thief = Browser::holding(gateway.address(), &browser.session_id().unwrap());
+    assert_eq!(browser.get("/logout").status, 302);
+    assert_eq!((who(&mut browser), who(&mut thief)), (serde_json::Value::Null, serde_json::Value::Null));
+    browser.get("/login");
+    assert_eq!(app.last().header("cookie"), None);
+}
+
+#[test]
+fn an_app_that_forgets_the_user_ends_the_session_here() {
+    let app = app();
+    let gateway = gateway(&app, BY_PLACE, "");
+    let mut browser = gateway.browser();
+    sign_in(&mut browser, "ann", "right");
+    assert_eq!(browser.get("/forgotten").status, 302);
+    assert_eq!(who(&mut browser), serde_json::Value::Null);
+}
+
+#[test]
+fn our_sign_out_leaves_the_app_without_its_cookies() {
+    let app = app();
+    let gateway = gateway(&app, BY_PLACE, ", cookies: vault");
+    let mut browser = gateway.browser();
+    sign_in(&mut browser, "ann", "right");
+    assert_eq!(browser.sign_out().status, 200);
+    assert_eq!(browser.get("/page").header("location"), Some("/login"));
+    browser.get("/login");
+    assert_eq!(app.last().header("cookie"), None);
+}
+
+#[test]
+fn timeouts_and_max_per_user_hold_for_an_app_that_has_none() {
+    let app = app();
+    let yaml = format!(
+        "login: {{ form: null }}\nsession: {{ cookie: {{ secure: auto }}, idle_timeout: 10m, max_per_user: 1 }}\n\
+         routes:\n  - {{ access: user, cookies: vault, observe: {{ {BY_PLACE} }}, upstream: 'http://{}' }}",
+        app.address
+    );
+    let gateway = TestGateway::with_config(&yaml);
+    let (mut one, mut two) = (gateway.browser(), gateway.browser());
+    sign_in(&mut one, "ann", "right");
+    sign_in(&mut two, "ann", "right");
+    assert_eq!((who(&mut one), who(&mut two)), (serde_json::Value::Null, "ann".into()));
+    gateway.advance(std::time::Duration::from_secs(601));
+    assert_eq!((two.get("/page").status, who(&mut two)), (302, serde_json::Value::Null));
+}
+
+#[test]
+fn what_is_read_of_an_answer_reaches_the_browser_whole() {
+    let page = "x".repeat(300_000);
+    let long = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{page}\r\n0\r\n\r\n", page.len());
+    let app = App::with(move |seen, stream| {
+        let said = if seen.line().contains("long") { long.clone() } else { ok("Sign out, ann!") };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    let gateway = gateway(&app, "login: { path: '/login*', body: 'Sign out', user: { form: u } }", "");
+    let mut browser = gateway.browser();
+    assert_eq!(browser.post("/login/long", &[("u", "ann")]).body.len(), page.len());
+    assert_eq!(who(&mut browser), serde_json::Value::Null);
+    let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept-Encoding", "gzip")];
+    let answer = browser.request("POST", "/login", &headers, b"u=ann");
+    assert_eq!(answer.text(), "Sign out, ann!");
+    assert_eq!(app.last().header("accept-encoding"), None);
+    assert_eq!(who(&mut browser), "ann");
+}
