@@ -11,6 +11,7 @@
 //!   one that the configuration asks for.
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
+//! - [`jar`] keeps cookies of apps as a browser would.
 //! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
 //!   read, [`admin`] where they ask, [`demo`] what newcomers try.
 //!
@@ -27,7 +28,7 @@
 //!
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
-//! `clock timers http config` → `identity store` → `session telemetry` → `pages routing policy` → `auth proxy` →
+//! `clock timers http config` → `identity jar store` → `session telemetry` → `pages routing policy` → `auth proxy` →
 //! `storage` → `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
 
 pub mod admin;
@@ -40,6 +41,7 @@ pub mod demo;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod jar;
 pub mod pages;
 pub mod pipeline;
 pub mod policy;
