@@ -53,7 +53,7 @@ impl CookieKey {
     pub(super) fn names(&self, cookie: &Cookie) -> bool {
         *self.name == *cookie.name()
             && *self.path == *cookie.path()
-            && *self.domain == *cookie.domain()
+            && self.domain.as_bytes() == cookie.domain_bytes()
             && self.host_only == cookie.host_only()
     }
 }
@@ -101,7 +101,7 @@ impl Cookie {
         Self::from_stored(flags, [name, separator, value, domain.as_bytes(), path], parts.expires, 0)
     }
 
-    /// From what [`Self::stored`] gave.
+    /// The text in its parts (name, `=` unless the name is empty, value, domain, path), and the rest as it is kept.
     pub(super) fn from_stored(flags: u8, text: [&[u8]; 5], expires: Option<Timestamp>, rank: u32) -> Option<Self> {
         let [name, separator, value, domain, _] = text;
         Some(Self {
@@ -137,9 +137,13 @@ impl Cookie {
     /// Lower-case; the host itself when [`Self::host_only`].
     #[must_use]
     pub fn domain(&self) -> &str {
-        let start = usize::from(self.pair);
         // Made from a `&str`, or checked when read from a store: the default is never seen.
-        str::from_utf8(&self.text[start..start + usize::from(self.domain)]).unwrap_or_default()
+        str::from_utf8(self.domain_bytes()).unwrap_or_default()
+    }
+
+    pub(super) fn domain_bytes(&self) -> &[u8] {
+        let start = usize::from(self.pair);
+        &self.text[start..start + usize::from(self.domain)]
     }
 
     /// Begins with `/`.
@@ -194,11 +198,10 @@ impl Cookie {
     }
 
     /// Whether this one and `other` have the same key.
-    // PERF: by its last part first: names differ, domains rarely.
     pub(super) fn replaces(&self, other: &Self) -> bool {
         self.name() == other.name()
             && self.path() == other.path()
-            && self.domain() == other.domain()
+            && self.domain_bytes() == other.domain_bytes()
             && self.host_only() == other.host_only()
     }
 

@@ -20,18 +20,18 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Whether a request here carries the cookie.
-    // PERF: one comparison for most cookies: the host it was set by, and `/`.
+    // PERF: asked for each cookie of each request: bytes are compared, and mostly those of one host and of `/`.
     pub(super) fn sees(&self, cookie: &Cookie) -> bool {
-        let domain = cookie.domain();
+        let domain = cookie.domain_bytes();
         let host = match cookie.host_only() {
-            true => self.hosts.contains(&domain),
+            true => self.hosts.iter().any(|host| host.as_bytes() == domain),
             false => self.is_below(domain),
         };
         host && self.paths.iter().any(|path| path_matches(path.as_bytes(), cookie.path()))
     }
 
     /// Whether one of the hosts domain-matches `domain`.
-    pub(super) fn is_below(&self, domain: &str) -> bool {
+    pub(super) fn is_below(&self, domain: &[u8]) -> bool {
         self.hosts.iter().any(|host| domain_matches(host, domain))
     }
 
@@ -45,10 +45,10 @@ impl Place<'_> {
     }
 }
 
-fn domain_matches(host: &str, domain: &str) -> bool {
-    match host.strip_suffix(domain) {
-        Some("") => true,
-        Some(before) => before.ends_with('.') && !is_address(host),
+fn domain_matches(host: &str, domain: &[u8]) -> bool {
+    match host.as_bytes().strip_suffix(domain) {
+        Some(b"") => true,
+        Some(before) => before.ends_with(b".") && !is_address(host),
         None => false,
     }
 }
@@ -102,7 +102,7 @@ mod tests {
             ("[::ffff:1.2.3.4]", "4]", false),
             ("[::ffff:1.2.3.4]", "2.3.4]", false),
         ] {
-            assert_eq!(domain_matches(host, domain), matches, "{host} {domain}");
+            assert_eq!(domain_matches(host, domain.as_bytes()), matches, "{host} {domain}");
         }
     }
 

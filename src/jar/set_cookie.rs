@@ -16,6 +16,8 @@ use crate::clock::Timestamp;
 const LONGEST_PAIR: usize = 4096;
 /// Of a path; for those that are said, the limit of all attributes.
 const LONGEST_PATH: usize = 1024;
+/// Of a name in a message.
+const SHOWN_NAME: usize = 64;
 /// No cookie lives longer (§5.5).
 const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
 
@@ -23,7 +25,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the cookie \"{name}\" is refused: {why}")]
 pub struct Refused {
-    /// Name of the cookie in visible ASCII; empty for a nameless one. Its value is told to nobody.
+    /// Name of the cookie in visible ASCII, its first bytes if it is long; empty for a nameless one. Its value is told to nobody.
     pub name: String,
     /// What is wrong with it.
     pub why: Why,
@@ -62,7 +64,7 @@ pub enum Why {
 pub fn read(line: &[u8], place: &Place<'_>, now: Timestamp) -> Result<Operation, Refused> {
     let (pair, attributes) = attributes::split(line);
     let (name, value) = attributes::name_and_value(pair);
-    let refused = |why| Refused { name: name.escape_ascii().to_string(), why };
+    let refused = |why| Refused { name: name[..name.len().min(SHOWN_NAME)].escape_ascii().to_string(), why };
     check_pair(line, name, value).map_err(refused)?;
     operation(name, value, &Wishes::gather(attributes), place, now).map_err(refused)
 }
@@ -121,7 +123,7 @@ fn domain(wishes: &Wishes<'_>, place: &Place<'_>) -> Result<Option<String>, Why>
     match place.hosts.contains(&&*domain) {
         true => Ok(Some(domain)),
         false if is_public_suffix(&domain) => Err(Why::PublicSuffix),
-        false if domain.is_ascii() && place.is_below(&domain) => Ok(Some(domain)),
+        false if domain.is_ascii() && place.is_below(domain.as_bytes()) => Ok(Some(domain)),
         false => Err(Why::ForeignDomain),
     }
 }

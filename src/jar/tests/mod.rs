@@ -1,5 +1,6 @@
 //! The jar as a whole: what lines do to it, and what it then sends.
 
+mod against_tough_cookie;
 mod laws;
 mod merging;
 mod reading;
