@@ -40,7 +40,7 @@ pub enum Why {
     /// Neither a name nor a value.
     #[error("it has neither a name nor a value")]
     Empty,
-    /// See [`LONGEST_PAIR`] and [`LONGEST_PATH`].
+    /// Name and value, or the path.
     #[error("name and value are longer than 4096 bytes, or the path than 1024")]
     TooLong,
     /// None of the hosts lies in the domain it asks for.
