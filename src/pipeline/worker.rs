@@ -53,10 +53,11 @@ impl Worker {
     /// what a request adds is a read of [`Current::number`] and a count that no other core writes: no lock, and no
     /// cache line that goes about.
     pub(super) fn generation(&self) -> Rc<Generation> {
-        if self.generation.borrow().gateway.number != self.current.number() {
-            self.renew();
+        let generation = Rc::clone(&self.generation.borrow());
+        match generation.gateway.number == self.current.number() {
+            true => generation,
+            false => self.renew(&generation),
         }
-        Rc::clone(&self.generation.borrow())
     }
 
     /// Takes up a reload, also where no request does: what is out of force is let go of.
@@ -65,11 +66,11 @@ impl Worker {
     }
 
     #[cold]
-    fn renew(&self) {
-        let pools = self.generation.borrow().pools.clone();
-        let next = Generation::new(self.current.load(), &pools, &self.access, self.seat);
-        let before = self.generation.replace(Rc::new(next));
-        drop(before);
+    fn renew(&self, before: &Generation) -> Rc<Generation> {
+        let next = Rc::new(Generation::new(self.current.load(), &before.pools, &self.access, self.seat));
+        // Bound to a name: what is dropped at the end of this is out of the cell by then.
+        let _before = self.generation.replace(Rc::clone(&next));
+        next
     }
 }
 
