@@ -45,6 +45,8 @@ mod paths;
 mod process;
 /// Guessing passwords is slowed down, per account and per address.
 mod regulation;
+/// The configuration changes while the gateway runs.
+mod reload;
 /// What apps answer, hostile and broken ones too, and what of it a client gets to see.
 mod responses;
 /// Where the browser goes after sign-in and sign-out.

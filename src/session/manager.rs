@@ -58,7 +58,7 @@ pub struct Manager {
     at_rest: AtRest,
     /// Where sessions lie in cookies; the store then holds those that were presented since the start.
     traveling: Option<Traveling>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     policy: Policy,
     cookie: SessionCookie,
     /// Names under which the cookie is still read.
@@ -70,9 +70,9 @@ pub struct Manager {
     max_data_size: usize,
     max_per_user: Option<(usize, schema::OnLimit)>,
     guesses: Option<Guesses>,
-    counters: Counters,
-    agents: Mutex<HashSet<Arc<str>>>,
-    gates: [tokio::sync::Mutex<()>; GATES],
+    counters: Arc<Counters>,
+    agents: Arc<Mutex<HashSet<Arc<str>>>>,
+    gates: Arc<[tokio::sync::Mutex<()>; GATES]>,
 }
 
 /// How records lie in the store.
@@ -135,10 +135,11 @@ impl Manager {
     pub fn new(
         session: &schema::Session,
         unknown_ids_per_minute: Option<u32>,
-        keyring: Keyring,
+        keyring: impl Into<Arc<Keyring>>,
         store: Arc<dyn Store>,
         at_rest: AtRest,
     ) -> Self {
+        let keyring = keyring.into();
         let cookie = SessionCookie::from_config(&session.cookie);
         let previous: Vec<_> = session.cookie.previous_names.iter().map(|name| cookie.renamed(name)).collect();
         let traveling = match &at_rest {
@@ -161,10 +162,27 @@ impl Manager {
             max_data_size: usize::try_from(session.max_data_size.bytes()).unwrap_or(usize::MAX),
             max_per_user: session.max_per_user.map(|most| (most as usize, session.on_limit)),
             guesses: Guesses::new(unknown_ids_per_minute),
-            counters: Counters::default(),
-            agents: Mutex::default(),
-            gates: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            counters: Arc::default(),
+            agents: Arc::default(),
+            gates: Arc::new(std::array::from_fn(|_| tokio::sync::Mutex::default())),
         }
+    }
+
+    /// The same sessions under other rules, and under other keys if there are any: what [`new`](Self::new) would make
+    /// of them, but what was counted counts on, and who waits at a gate still waits for everybody.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        session: &schema::Session,
+        unknown_ids_per_minute: Option<u32>,
+        keyring: Option<Keyring>,
+    ) -> Self {
+        let keyring = keyring.map_or_else(|| Arc::clone(&self.keyring), Arc::new);
+        let guesses = Guesses::renewed(self.guesses.as_ref(), unknown_ids_per_minute);
+        let next = Self::new(session, None, keyring, Arc::clone(&self.store), self.at_rest.clone());
+        let traveling = next.traveling.map(|traveling| traveling.after(self.traveling.as_ref()));
+        let (counters, agents, gates) = (Arc::clone(&self.counters), Arc::clone(&self.agents), Arc::clone(&self.gates));
+        Self { guesses, traveling, counters, agents, gates, ..next }
     }
 
     /// The session cookie's names, which no app gets to see; the present one first.
