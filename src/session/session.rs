@@ -36,6 +36,8 @@ pub struct Session {
     pub(super) has_failed: bool,
     /// The answer may bring the browser a new id because the old one is old; settled at commit.
     pub(super) may_rotate: bool,
+    /// Where a sign-in stands, where sessions per user are limited; settled at commit.
+    pub(super) turn: Option<Turn>,
     /// What a sign-in of a moment ago left under the id that the browser presented.
     pub(super) replaced: Option<Box<BeforeSignIn>>,
     /// When the request was received.
@@ -44,6 +46,13 @@ pub struct Session {
     pub(super) pieces: usize,
     /// The store did not answer: whose session it is, if any, is not known.
     pub(super) is_cut_off: bool,
+}
+
+/// What a user's counter of sign-ins showed before their sessions were counted: see `manager::limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub counter: Key,
+    pub seen: u64,
 }
 
 /// What is still known of the id before a sign-in.

@@ -83,6 +83,7 @@ impl Manager {
             }
             Err(error) => return Err(error.into()),
         }
+        self.count_in(session.turn, id.key(), visit.now).await?;
         self.note(event, &meta, Some(visit.address), "");
         self.end_others(session, &record, id.key()).await?;
         self.give(&id, &record, visit).await

@@ -19,6 +19,9 @@ use super::{Committed, Error, Event, Manager, Visit};
 use crate::clock::Timestamp;
 use crate::store::{self, Entry, Key, Updated};
 
+/// So often does a sign-in start over because the same user has signed in elsewhere: each time, that one is through.
+const MOST_STARTS: usize = 64;
+
 /// A session as it was last read, with the id under which it lives.
 pub(super) struct Live {
     pub id: Id,
@@ -171,7 +174,18 @@ impl Manager {
     /// Writes what was recorded: to the session that was found, or to a new one.
     async fn write(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
         // Held until the sign-in is written.
-        let _gate = match self.admit(session, visit).await {
+        let _gate = self.wait_in_line(session).await;
+        for _ in 1..MOST_STARTS {
+            match self.admit_and_write(session, visit).await {
+                Err(Error::Outrun) => {}
+                written => return written,
+            }
+        }
+        self.admit_and_write(session, visit).await
+    }
+
+    async fn admit_and_write(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
+        session.turn = match self.admit(session, visit).await {
             Err(Error::TooManySessions) if !session.changes.iter().any(Change::is_the_gateways_own) => {
                 // It is the app that signs in, and its answer goes out in any case.
                 session.changes.retain(|change| change.user().is_none());
