@@ -30,6 +30,12 @@ pub(super) struct Live {
     pub hold: Hold,
 }
 
+impl From<&Found> for Live {
+    fn from(found: &Found) -> Self {
+        Self { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry), hold: found.hold() }
+    }
+}
+
 /// What somebody else has made of a session.
 enum Reloaded {
     Live(Live),
@@ -175,16 +181,26 @@ impl Manager {
     async fn write(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
         // Held until the sign-in is written.
         let _gate = self.wait_in_line(session).await;
+        let mut written = self.admit_and_write(session, None, visit).await;
         for _ in 1..MOST_STARTS {
-            match self.admit_and_write(session, visit).await {
-                Err(Error::Outrun) => {}
-                written => return written,
-            }
+            let Err(Error::Outrun) = written else { break };
+            // Before the user's sessions are counted again: which of them is this one's may be another by now.
+            let latest = match &session.found {
+                Some(found) => Some(self.reload(&Live::from(found)).await?),
+                None => None,
+            };
+            written = self.admit_and_write(session, latest, visit).await;
         }
-        self.admit_and_write(session, visit).await
+        written
     }
 
-    async fn admit_and_write(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
+    /// `latest`: what has become of the session since it was found, if anybody has looked.
+    async fn admit_and_write(
+        &self,
+        session: &mut Session,
+        latest: Option<Reloaded>,
+        visit: Visit<'_>,
+    ) -> Result<Cookie, Error> {
         session.turn = match self.admit(session, visit).await {
             Err(Error::TooManySessions) if !session.changes.iter().any(Change::is_the_gateways_own) => {
                 // It is the app that signs in, and its answer goes out in any case.
@@ -195,7 +211,7 @@ impl Manager {
         };
         let session = &*session;
         let given = match &session.found {
-            Some(found) => self.write_to(found, session, visit).await?,
+            Some(found) => self.write_to(found, latest, session, visit).await?,
             None => self.begin(session, session.replaced.as_deref(), visit).await?,
         };
         Ok(match (given, session.presented) {
@@ -208,6 +224,7 @@ impl Manager {
     async fn write_to(
         &self,
         found: &Found,
+        latest: Option<Reloaded>,
         session: &Session,
         visit: Visit<'_>,
     ) -> Result<Option<Vec<HeaderValue>>, Error> {
@@ -215,9 +232,15 @@ impl Manager {
             // The way from the old id must last as long as the session does.
             self.touch(found, record, visit.now).await;
         }
-        let mut live =
-            Live { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry), hold: found.hold() };
+        let mut latest = latest.unwrap_or_else(|| Reloaded::Live(Live::from(found)));
         loop {
+            let live = match latest {
+                Reloaded::Live(live) => live,
+                Reloaded::SignedIn(before) => {
+                    return self.begin_after_the_end(session, Some(&before), visit).await;
+                }
+                Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
+            };
             let Some(before) = record_of(&live.entry) else { return Ok(None) };
             let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
             let rotation = self.rotation(&live, before, &after, session, visit.now);
@@ -246,13 +269,7 @@ impl Manager {
                     Hold::Own | Hold::Offered => self.give(&live.id, &record, visit).await,
                 };
             }
-            match self.reload(&live).await? {
-                Reloaded::Live(latest) => live = latest,
-                Reloaded::SignedIn(before) => {
-                    return self.begin_after_the_end(session, Some(&before), visit).await;
-                }
-                Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
-            }
+            latest = self.reload(&live).await?;
         }
     }
 

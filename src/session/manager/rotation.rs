@@ -126,7 +126,11 @@ impl Manager {
             }
             Updated::Conflict | Updated::Absent => {
                 self.store.delete(id.key()).await?;
-                Ok(Replaced::Beaten)
+                match rotation {
+                    // Its turn is over, and the sessions were counted while this one was another.
+                    Rotation::SignIn(Some(_)) => Err(Error::Outrun),
+                    _ => Ok(Replaced::Beaten),
+                }
             }
         }
     }

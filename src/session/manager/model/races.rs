@@ -287,55 +287,6 @@ fn an_expiry_that_meets_a_write_or_a_rotation_ends_the_session_for_good() {
     }
 }
 
-#[test]
-fn no_more_sessions_than_allowed_are_left_of_200_parallel_sign_ins() {
-    for (on_limit, admitted) in [(schema::OnLimit::EvictOldest, 200), (schema::OnLimit::Deny, 3)] {
-        for seed in 0..2 {
-            let world = World::over(Stepped::new(true), |session| {
-                session.max_per_user = Some(3);
-                session.on_limit = on_limit;
-            });
-            let sign_ins = (0..200).map(|_| nobody().does(sign_in("ann")));
-            let answers = world.race(&mut Schedule::seeded(seed), sign_ins);
-            assert_eq!(answers.iter().filter(|answer| !answer.denied).count(), admitted);
-            assert_eq!(world.sessions_of("ann"), 3);
-            let living = answers.iter().filter_map(|answer| answer.cookie.kept(None));
-            assert_eq!(living.filter(|id| world.user_of(id, START).is_some()).count(), 3);
-        }
-    }
-}
-
-#[test]
-fn a_session_that_is_being_rotated_counts_once() {
-    for on_limit in [schema::OnLimit::EvictOldest, schema::OnLimit::Deny] {
-        in_every_order(|schedule| {
-            let world = World::with(|session| {
-                session.max_per_user = Some(2);
-                session.on_limit = on_limit;
-            });
-            let id = world.signed_in("ann");
-            let answers = world.race(schedule, [with(&id).does(Change::Rotate), nobody().does(sign_in("ann"))]);
-            for answer in answers {
-                assert!(!answer.denied);
-                assert_eq!(world.user_of(&answer.cookie.given(), START).as_deref(), Some("ann"));
-            }
-            assert_eq!(world.sessions_of("ann"), 2);
-        });
-    }
-}
-
-#[test]
-fn sessions_that_have_expired_are_not_counted() {
-    let world = World::with(|session| {
-        session.max_per_user = Some(1);
-        session.on_limit = schema::OnLimit::Deny;
-        session.idle_timeout = Some(schema::Duration::seconds(3600));
-    });
-    world.signed_in("ann");
-    assert!(world.ask(nobody().does(sign_in("ann")).at(after(3599))).denied);
-    assert!(!world.ask(nobody().does(sign_in("ann")).at(after(3600))).denied);
-}
-
 /// A request that took an hour must not make the session look an hour older than it is.
 #[test]
 fn what_a_slow_request_writes_does_not_bring_the_sweep_forward() {
