@@ -2,6 +2,7 @@
 //!
 //! Made by `manager::open`, given back to `manager::commit`. Owned by the request, so it needs no lock.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct Session {
     pub(super) tells_again: bool,
     /// The answer is a failure (5xx); settled at commit.
     pub(super) has_failed: bool,
+    /// It was said that what the app wanted kept is too large.
+    pub(super) has_refused_data: Cell<bool>,
     /// The answer may bring the browser a new id because the old one is old; settled at commit.
     pub(super) may_rotate: bool,
     /// Where a sign-in stands, where sessions per user are limited; settled at commit.

@@ -66,7 +66,7 @@ impl Manager {
         }
         let id = Id::generate()?;
         let mut meta = self.envelope(&id, &before, visit);
-        let mut record = self.with_bounded_data(&before, &session.changes, visit, &meta.handle);
+        let mut record = self.with_bounded_data(&before, session, visit, &meta.handle);
         record.issued = self.issue(&record, visit.now);
         if record.is_empty() && !session.changes.contains(&Change::Begin) {
             return Ok(None);

@@ -242,7 +242,7 @@ impl Manager {
                 Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
             };
             let Some(before) = record_of(&live.entry) else { return Ok(None) };
-            let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
+            let after = self.with_bounded_data(before, session, visit, &live.entry.meta.handle);
             let rotation = self.rotation(&live, before, &after, session, visit.now);
             let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
             let written = match rotation {
@@ -310,10 +310,11 @@ impl Manager {
     pub(super) fn with_bounded_data(
         &self,
         before: &Record,
-        changes: &[Change],
+        session: &Session,
         visit: Visit<'_>,
         handle: &store::Handle,
     ) -> Record {
+        let changes = &session.changes;
         let apply = |changes: &mut dyn Iterator<Item = &Change>| {
             let mut record = before.clone();
             changes.for_each(|change| change.apply(&mut record, visit.now));
@@ -325,11 +326,11 @@ impl Manager {
             return record;
         }
         if changes.iter().any(Change::is_of_data) {
-            self.refuse_data(size, handle);
+            self.refuse_data(session, size, handle);
             record = apply(&mut changes.iter().filter(|change| !change.is_of_data()));
         }
         if !self.travels(&record) && changes.iter().any(|change| change.user().is_some()) {
-            self.refuse_data(record.data.size() + record.flash.size(), handle);
+            self.refuse_data(session, record.data.size() + record.flash.size(), handle);
             (record.data, record.flash) = Default::default();
         }
         let says_app = |change: &Change| matches!(change, Change::AppSignIn(_));
@@ -340,7 +341,11 @@ impl Manager {
         record
     }
 
-    fn refuse_data(&self, size: usize, handle: &store::Handle) {
+    /// Says so once: the changes are applied again whenever somebody else has written first.
+    fn refuse_data(&self, session: &Session, size: usize, handle: &store::Handle) {
+        if session.has_refused_data.replace(true) {
+            return;
+        }
         self.counters.data_too_large();
         tracing::warn!(
             event = "data_too_large", %handle, size_bytes = size, limit_bytes = self.max_data_size,

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::super::changes::Expiry;
 use super::super::interleave::{Did, in_every_order};
 use super::*;
 
@@ -300,6 +301,28 @@ fn what_a_slow_request_writes_does_not_bring_the_sweep_forward() {
     race.finish(slow);
     assert_eq!(finish(world.manager.clear_expired(after(8000))).unwrap(), 0);
     assert_eq!(world.user_of(&id, after(8000)).as_deref(), Some("ann"));
+}
+
+/// However often it is applied again because others write first.
+#[test]
+fn data_that_is_too_large_is_counted_once_for_each_request() {
+    let world = World::with(|session| session.max_data_size = schema::Size::kib(1));
+    let id = world.anonymous();
+    let mut race = Race::new(&world.store);
+    let large = Change::Set("large".into(), "x".repeat(2000).into());
+    let slow = race.enter(world.serve(with(&id).does(large).does(Change::Expiry(Expiry::Browser))));
+    race.turn(slow);
+    race.turn(slow);
+    for key in ["a", "b", "c"] {
+        world.ask(with(&id).does(set(key)));
+        race.turn(slow);
+        race.turn(slow);
+    }
+    race.finish(slow);
+    assert_eq!(world.manager.counters().too_large(), 1);
+    assert!(world.data_of(&id).get("large").is_none());
+    let conflicts = world.store.take_effects().iter().filter(|effect| matches!(effect.did, Did::Conflict)).count();
+    assert_eq!(conflicts, 3);
 }
 
 /// Settling a rotation, and telling what is told once, are no activity; but a touch may come in between.
