@@ -1,13 +1,14 @@
 //! All sessions: opened before a request is served, committed before its response head leaves.
 //!
 //! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
-//! `commit`, `rotation` and `endings` each hold one part of a session's life; `traveling` is what differs where
-//! sessions lie in the browsers' cookies.
+//! `commit`, `rotation`, `limit` and `endings` each hold one part of a session's life; `traveling` is what differs
+//! where sessions lie in the browsers' cookies.
 
 mod adopting;
 mod beginnings;
 mod commit;
 mod endings;
+mod limit;
 mod listing;
 mod open;
 mod rotation;
@@ -49,7 +50,8 @@ const LONGEST_AGENT: usize = 200;
 /// So many different ones share their memory; browsers of one time are far fewer.
 const MOST_AGENTS: usize = 4096;
 
-/// Sign-ins of one user wait for each other where sessions per user are limited; those of most others do not.
+/// Sign-ins of one user at this gateway wait for each other where sessions per user are limited; those of most others
+/// do not.
 const GATES: usize = 64;
 
 /// All sessions of the gateway.
@@ -102,6 +104,9 @@ pub enum Error {
     /// The user has `session.max_per_user` sessions, and `on_limit` is `deny`.
     #[error("the user has session.max_per_user sessions already")]
     TooManySessions,
+    /// The same user has signed in elsewhere, again and again, before this sign-in could be counted.
+    #[error("too many sign-ins of one user at once")]
+    Outrun,
     /// The session lies in cookies, and this is more than browsers keep.
     #[error("the session is larger than browsers keep in cookies: let `store` be of another type")]
     TooLargeForCookies,
