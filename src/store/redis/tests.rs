@@ -2,7 +2,10 @@
 //! promote servers start their own.
 
 mod apart;
+mod cluster;
 mod faults;
+mod load;
+mod sentinel;
 mod server;
 mod together;
 
@@ -13,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redis::Value;
 use tokio::runtime::Handle;
 
+use self::faults::{back_after, impatient_at};
+use self::load::Load;
 use self::server::Server;
 use super::operations::{DELETED, LONGEST};
 use super::scripts::Program;
