@@ -205,7 +205,7 @@ async fn watch_cluster(shared: &Arc<Shared>, connection: &mut Connection, mut re
     let (mut heard, mut last) = (Instant::now(), None);
     loop {
         sleep(TICK).await;
-        // Any node that lives can answer. The client itself has been seen to hang, for all nodes, once one had died.
+        // Any node that lives can answer. redis 1.8.1 has been seen to hang, for all nodes, once one had died.
         let Ok(asked) = timeout(PONG, epoch(connection)).await else { return "it does not answer" };
         match asked {
             Ok(epoch) => {

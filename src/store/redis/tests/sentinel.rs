@@ -12,7 +12,7 @@ struct Watched {
 impl Watched {
     async fn start() -> Self {
         // On disk: a master that dies comes back with what it had, which is the harder case.
-        let durable = "--appendonly yes --appendfsync always";
+        let durable = "--appendonly yes --appendfsync always --repl-diskless-sync-delay 0";
         let master = Server::start(durable).await;
         let replica = Server::start(&format!("{durable} --replicaof 127.0.0.1 {}", master.port)).await;
         replica.follows().await;
@@ -53,6 +53,7 @@ async fn with_sentinel_a_failover_costs_errors_until_there_is_a_master_and_no_se
     replica.is_promoted().await;
     let back = back_after(&gateway.store).await;
     assert!(back < Duration::from_secs(2), "{back:?}");
+    println!("a new master answers {back:?} after its promotion");
     load.goes_on().await;
     assert_eq!(&*gateway.store.load(last).await.unwrap().unwrap().bytes(), b"first");
     assert!(gateway.delete(last).await.unwrap().is_some());
