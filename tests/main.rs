@@ -33,6 +33,8 @@ mod http2;
 mod identity_headers;
 /// Who a session belongs to, and how that changes: by the form, by the app, by the users file.
 mod identity_switches;
+/// From one store to another.
+mod moving;
 /// What operators ask of the running gateway.
 mod operators;
 /// The session store does not answer.

@@ -126,6 +126,11 @@ impl Drop for Process {
         // It has ended already where a test called `terminate`.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            // Why it answered as it did.
+            self.log.extend(self.lines.iter());
+            eprintln!("{}", self.log.join("\n"));
+        }
     }
 }
 
