@@ -103,7 +103,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let users = Arc::new(users(&mut source, options).await?);
         let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
-        let storage = storage::open(&config, &clock, runtime.handle())?;
+        // It names its causes itself; the chain would repeat them.
+        let storage = storage::open(&config, &clock, runtime.handle()).map_err(anyhow::Error::msg)?;
         let manager = Arc::new(Manager::new(&config.session, None, keyring, storage.store, storage.at_rest));
         warn_of_another_cookie(&manager, &options.cookie_name);
         let settings = Arc::new(options.settings());
