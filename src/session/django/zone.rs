@@ -71,6 +71,10 @@ impl FromStr for Time {
         if clock.contains(['Z', 'z', '+', '-']) {
             return moment(&text).map(Self::Moment).ok_or(());
         }
+        // The parser would pass over the name of a zone in brackets.
+        if !clock.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.')) {
+            return Err(());
+        }
         text.parse().map(|time| Self::Local(LocalTime(time))).map_err(drop)
     }
 }
