@@ -2,6 +2,7 @@
 //!
 //! `sessions` holds what concerns the sessions of a gateway at work, `operator` the way there.
 
+mod bar;
 mod import_django;
 mod operator;
 mod sessions;
