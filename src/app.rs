@@ -5,21 +5,23 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, LocalOptions, Runtime};
 
 use crate::admin;
-use crate::auth::users_file::{self, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::schema::{ListenerAddress, Workers};
-use crate::gateway::{BuildError, Gateway};
+use crate::config::schema::{Limits, ListenerAddress, Workers};
+use crate::gateway::{BuildError, Current, Gateway};
 use crate::pipeline;
 use crate::proxy::Pools;
+use crate::reload::{self, Reload};
 use crate::server::{self, BindError, Connections, Shutdown, ShutdownSignal, WorkerListener};
 use crate::session::{Keyring, KeyringError};
 use crate::storage::{self, Storage, StorageError};
@@ -60,11 +62,13 @@ pub struct Running {
     admin: Option<SocketAddr>,
     shutdown: Option<Shutdown>,
     workers: Vec<JoinHandle<()>>,
-    // Dropped in this order: the watch calls into the control runtime, whose tasks hold the gateway.
-    _users: Option<Watch>,
+    reload: Arc<Reload>,
     control: Option<Runtime>,
-    _access: Option<Writer>,
+    _access: Writer,
 }
+
+/// How often a worker writes its log lines away and looks for what has changed.
+const UPKEEP_EVERY: Duration = access::FLUSH_EVERY;
 
 /// How often expired sessions are looked for, and how many are deleted at a time.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -75,10 +79,19 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// See [`StartError`]; nothing is left running then.
 pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let on = Arc::clone(&clock);
-    start_on(config, clock, |control| storage::open(config, &on, control))
+    launch(config, None, clock, |control| storage::open(config, &on, control))
 }
 
-/// The same with sessions somewhere else: `open` is given the runtime on which a store may do its work.
+/// The same for a configuration that stands in `file`, and can be reloaded from there.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn start_from(file: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let on = Arc::clone(&clock);
+    launch(config, Some(file), clock, |control| storage::open(config, &on, control))
+}
+
+/// The same as [`start`] with sessions somewhere else: `open` is given the runtime on which a store may do its work.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -87,46 +100,63 @@ pub fn start_on(
     clock: Arc<dyn Clock>,
     open: impl FnOnce(&Handle) -> Result<Storage, StorageError>,
 ) -> Result<Running, StartError> {
+    launch(config, None, clock, open)
+}
+
+fn launch(
+    config: &Config,
+    file: Option<&Path>,
+    clock: Arc<dyn Clock>,
+    open: impl FnOnce(&Handle) -> Result<Storage, StorageError>,
+) -> Result<Running, StartError> {
     let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
     let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
     let storage = open(control.handle())?;
-    let gateway = Arc::new(Gateway::build(config, keyring, storage)?);
+    let current = Arc::new(Current::new(Gateway::build(config, keyring, storage)?));
     let workers = worker_count(config.workers);
     let bound = config.listeners.iter().map(|l| server::bind(l, workers)).collect::<Result<Vec<_>, _>>()?;
     let admin = config.admin.address.map(bind_admin).transpose()?;
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
 
     let shutdown = Shutdown::default();
-    let access = config.log.access.then(Writer::start).transpose()?;
-    let users = watch_users(&gateway, control.handle())?;
-    control.spawn(sweep(Arc::clone(&gateway), Arc::clone(&clock)));
+    let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
+    let connections = Connections::new(config.limits.max_connections);
+    let access = Writer::start()?;
+    let parts = reload::Parts {
+        current: Arc::clone(&current),
+        limits: Arc::clone(&limits),
+        connections: connections.clone(),
+        clock: Arc::clone(&clock),
+        control: control.handle().clone(),
+    };
+    let reload = Arc::new(Reload::start(file, config, parts)?);
+    control.spawn(sweep(Arc::clone(&current), Arc::clone(&clock)));
     if let Some(listener) = admin {
-        let guard = admin::Guard::from_config(&config.admin);
-        control.spawn(admin::serve(listener, guard, Arc::clone(&gateway), Arc::clone(&clock), shutdown.signal()));
+        let (current, reload, clock) = (Arc::clone(&current), Arc::clone(&reload), Arc::clone(&clock));
+        control.spawn(admin::serve(listener, current, reload, clock, shutdown.signal()));
     }
 
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let mut doors: Vec<Vec<WorkerListener>> = bound.into_iter().map(server::Bound::into_workers).collect();
-    let connections = Connections::new(config.limits.max_connections);
     let mut running = Running {
         addresses,
         admin: admin_address,
         shutdown: Some(shutdown),
         workers: Vec::with_capacity(workers),
-        _users: users,
+        reload,
         control: Some(control),
         _access: access,
     };
     for number in 0..workers {
         let part = Part {
             listeners: doors.iter_mut().filter_map(Vec::pop).collect(),
-            gateway: Arc::clone(&gateway),
+            current: Arc::clone(&current),
             clock: Arc::clone(&clock),
-            limits: config.limits.clone(),
+            limits: Arc::clone(&limits),
             connections: connections.clone(),
             shutdown: running.signal(),
         };
-        let log = running._access.as_ref().map(Writer::queue);
+        let log = running._access.queue();
         let thread = thread::Builder::new().name(format!("worker-{number}"));
         running.workers.push(thread.spawn(move || part.run(log))?);
     }
@@ -144,6 +174,15 @@ impl Running {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Reads the configuration again, in the background; the log says what came of it.
+    pub fn reload(&self) {
+        // It is there until `end`, after which nobody asks.
+        if let Some(control) = &self.control {
+            let reload = Arc::clone(&self.reload);
+            control.spawn_blocking(move || reload.run());
+        }
     }
 
     /// Stops accepting, lets open requests finish within `limits.drain_timeout`, and ends all threads.
@@ -165,6 +204,8 @@ impl Running {
                 tracing::error!("a worker thread panicked");
             }
         }
+        // Before the runtime: what follows the users file calls into it.
+        self.reload.stop();
         if let Some(control) = self.control.take() {
             control.shutdown_background();
         }
@@ -180,16 +221,16 @@ impl Drop for Running {
 /// What one worker thread is given.
 struct Part {
     listeners: Vec<WorkerListener>,
-    gateway: Arc<Gateway>,
+    current: Arc<Current>,
     clock: Arc<dyn Clock>,
-    limits: crate::config::schema::Limits,
+    limits: Arc<ArcSwap<Limits>>,
     connections: Connections,
     shutdown: ShutdownSignal,
 }
 
 impl Part {
     /// One worker: its own runtime, sockets, timers and connections to the apps.
-    fn run(self, log: Option<access::Queue>) {
+    fn run(self, log: access::Queue) {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -197,16 +238,15 @@ impl Part {
         };
         runtime.block_on(async move {
             let timers = Timers::default();
-            let access = log.map(AccessLog::new).unwrap_or_default();
+            let access = AccessLog::new(log);
             let pools = Pools::new(timers.clone());
             tokio::task::spawn_local(timers.clone().run());
             tokio::task::spawn_local(pools.clone().run());
-            tokio::task::spawn_local(flush(access.clone()));
             let (limits, connections, shutdown) = (self.limits, self.connections, self.shutdown);
             let socket_side = server::Worker { limits, timers: timers.clone(), connections, shutdown };
-            let tally = self.gateway.traffic.join();
-            let worker = pipeline::Worker { gateway: self.gateway, pools, timers, clock: self.clock, access, tally };
+            let worker = pipeline::Worker::new(self.current, &pools, timers, self.clock, access.clone());
             let worker = Rc::new(worker);
+            tokio::task::spawn_local(upkeep(Rc::clone(&worker), access));
             let connect = move |peer| {
                 let connection = Rc::new(pipeline::Connection::new(Rc::clone(&worker), peer));
                 move |request| pipeline::handle(Rc::clone(&connection), request)
@@ -218,11 +258,12 @@ impl Part {
     }
 }
 
-async fn flush(access: AccessLog) {
-    let mut tick = tokio::time::interval(access::FLUSH_EVERY);
+async fn upkeep(worker: Rc<pipeline::Worker>, access: AccessLog) {
+    let mut tick = tokio::time::interval(UPKEEP_EVERY);
     loop {
         tick.tick().await;
         access.flush();
+        worker.keep_up();
     }
 }
 
@@ -242,28 +283,11 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
     bind().map_err(|source| StartError::Admin { address, source })
 }
 
-/// Ends the sessions of users who vanish from the users file or are disabled there.
-fn watch_users(gateway: &Arc<Gateway>, control: &Handle) -> io::Result<Option<Watch>> {
-    let Some(users) = gateway.auth.users().filter(|users| users.file().is_some()) else { return Ok(None) };
-    let (gateway, control) = (Arc::clone(gateway), control.clone());
-    let revoke = move |gone: Vec<String>| {
-        for user in gone {
-            let gateway = Arc::clone(&gateway);
-            control.spawn(async move {
-                if let Err(error) = gateway.sessions.revoke_user(&user).await {
-                    tracing::error!(%error, user, "the sessions of a removed user could not be ended");
-                }
-            });
-        }
-    };
-    users_file::watch(Arc::clone(users), revoke).map(Some)
-}
-
-async fn sweep(gateway: Arc<Gateway>, clock: Arc<dyn Clock>) {
+async fn sweep(current: Arc<Current>, clock: Arc<dyn Clock>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;
-        if let Err(error) = gateway.sessions.clear_expired(clock.now()).await {
+        if let Err(error) = current.load().sessions.clear_expired(clock.now()).await {
             tracing::warn!(%error, "expired sessions could not be swept");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! `sessions` holds what concerns the sessions of a gateway at work, `operator` the way there.
 
+mod bar;
 mod import_django;
 mod operator;
 mod sessions;
@@ -106,14 +107,14 @@ fn serve(file: &ConfigFile) -> anyhow::Result<ExitCode> {
     };
     let signals = Signals::listen()?;
     // `StartError` names its causes itself; the chain would repeat them.
-    let running = app::start(&config, Arc::new(SteadyClock::start())).map_err(anyhow::Error::msg)?;
+    let running = app::start_from(&file.config, &config, Arc::new(SteadyClock::start())).map_err(anyhow::Error::msg)?;
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
     if let Some(address) = running.admin_address() {
         tracing::info!(%address, "listening for operators");
     }
-    signals.wait_for_the_end();
+    signals.wait_for_the_end(|| running.reload());
     stop(running);
     Ok(ExitCode::SUCCESS)
 }
@@ -123,7 +124,7 @@ fn show_demo(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let demo = demo::start(listen)?;
     print!("{}", demo.welcome());
     std::io::stdout().flush().context("standard output")?;
-    signals.wait_for_the_end();
+    signals.wait_for_the_end(|| tracing::warn!("SIGHUP: the demo has no configuration file to reload"));
     demo.stop();
     Ok(ExitCode::SUCCESS)
 }
@@ -202,7 +203,7 @@ fn or_the_reader_left(result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCo
     }
 }
 
-/// The signals that end the process, and the one that does not.
+/// The signals that end the process, and the one that reloads its configuration.
 struct Signals {
     runtime: Runtime,
     terminate: Signal,
@@ -223,17 +224,15 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
-    /// Returns when the process is asked to end.
-    fn wait_for_the_end(self) {
+    /// Returns when the process is asked to end; until then, calls `reload` for each SIGHUP.
+    fn wait_for_the_end(self, reload: impl Fn()) {
         let Self { runtime, mut terminate, mut interrupt, mut hang_up } = self;
         runtime.block_on(async {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
                     _ = interrupt.recv() => return,
-                    _ = hang_up.recv() => tracing::warn!(
-                        "SIGHUP: users file and certificates are re-read when they change; for the rest of the configuration, restart"
-                    ),
+                    _ = hang_up.recv() => reload(),
                 }
             }
         });

@@ -1,12 +1,13 @@
 //! One generation of the gateway: everything a request needs that follows from the configuration.
 //!
-//! Built by `app` from a checked configuration, immutable, shared by all workers. A reload will build
-//! another one from the new configuration and the parts of this one that outlive it.
+//! Built by `app` from a checked configuration, immutable, shared by all workers. `reload` builds another one from
+//! the new configuration and the parts of this one that outlive it, and puts it into [`Current`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Method;
 use http::request::Parts;
 
@@ -28,8 +29,16 @@ use crate::store::timed::Latency;
 use crate::telemetry::traffic::Traffic;
 use crate::vault::Cookies;
 
+/// The generation in force; one for the process.
+pub struct Current {
+    gateway: ArcSwap<Gateway>,
+    number: AtomicU64,
+}
+
 /// Everything a request needs.
 pub struct Gateway {
+    /// Counts the generations, from 1.
+    pub number: u64,
     /// Host and path → place in `routes`.
     pub router: Router,
     /// The routes, in the order of the configuration.
@@ -53,7 +62,11 @@ pub struct Gateway {
     /// How long the store takes.
     pub store_latency: Arc<Latency>,
     /// What went through, by route.
-    pub traffic: Traffic,
+    pub traffic: Arc<Traffic>,
+    /// Whether requests are logged.
+    pub log_access: bool,
+    /// What operators must present.
+    pub admin: schema::Admin,
 }
 
 /// One app, or one part of an app.
@@ -126,39 +139,103 @@ pub enum BuildError {
     Pages(#[from] pages::Error),
 }
 
+impl Current {
+    /// Begins with this one.
+    #[must_use]
+    pub fn new(first: Gateway) -> Self {
+        Self { number: AtomicU64::new(first.number), gateway: ArcSwap::from_pointee(first) }
+    }
+
+    /// The generation in force.
+    #[must_use]
+    pub fn load(&self) -> Arc<Gateway> {
+        self.gateway.load_full()
+    }
+
+    /// Its number.
+    ///
+    /// PERF: a read of a word that is written at a reload only, so that every core keeps a copy of its line.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Puts `next` in force; requests that have begun end on the one they began with.
+    pub fn replace(&self, next: Gateway) {
+        let number = next.number;
+        self.gateway.store(Arc::new(next));
+        // After the swap: who sees the number finds the generation.
+        self.number.store(number, Ordering::Release);
+    }
+}
+
+/// What a generation takes over from the one before, or from the start.
+struct Inherited {
+    number: u64,
+    sessions: Manager,
+    auth: Auth,
+    store_latency: Arc<Latency>,
+    traffic: Arc<Traffic>,
+}
+
 impl Gateway {
-    /// Compiles `config`.
+    /// Compiles `config`: the first generation.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub fn build(config: &Config, keyring: Keyring, storage: Storage) -> Result<Self, BuildError> {
+        let Storage { store, at_rest, latency } = storage;
+        let inherited = Inherited {
+            number: 1,
+            sessions: Manager::new(&config.session, config.limits.unknown_ids_per_minute, keyring, store, at_rest),
+            auth: Auth::from_config(&config.login, hosts(config))?,
+            store_latency: latency,
+            traffic: Arc::default(),
+        };
+        Self::assemble(config, inherited)
+    }
+
+    /// Compiles `config` to the generation after this one, which goes on with the same sessions and numbers, and with
+    /// the same keys if there are no others. Nothing of this one has changed, whatever comes of it.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn renewed(&self, config: &Config, keyring: Option<Keyring>) -> Result<Self, BuildError> {
+        let inherited = Inherited {
+            number: self.number + 1,
+            sessions: self.sessions.renewed(&config.session, config.limits.unknown_ids_per_minute, keyring),
+            auth: self.auth.renewed(&config.login, hosts(config))?,
+            store_latency: Arc::clone(&self.store_latency),
+            traffic: Arc::clone(&self.traffic),
+        };
+        Self::assemble(config, inherited)
+    }
+
+    fn assemble(config: &Config, inherited: Inherited) -> Result<Self, BuildError> {
+        let Inherited { number, sessions, auth, store_latency, traffic } = inherited;
         let routes: Vec<Route> = config
             .routes
             .iter()
             .enumerate()
             .map(|(id, route)| Route::from_config(id, route))
             .collect::<Result<_, _>>()?;
-        let hosts = || config.routes.iter().filter_map(|route| route.host.as_deref());
         let places = config.routes.iter().map(|route| (route.host.as_deref(), route.path.as_deref().unwrap_or("/")));
         Ok(Self {
+            number,
             router: Router::new(places),
-            traffic: Traffic::new(routes.len()),
             protected: Protected::new(routes.iter().map(|route| &route.identity)),
             signs_in: routes.iter().position(|route| route.observer.is_some() && config.login.form.is_none()),
             routes,
             trusted_proxies: TrustedProxies::from_config(&config.trusted_proxies),
-            sessions: Manager::new(
-                &config.session,
-                config.limits.unknown_ids_per_minute,
-                keyring,
-                storage.store,
-                storage.at_rest,
-            ),
-            auth: Auth::from_config(&config.login, hosts())?,
-            pages: Pages::from_config(&config.login, hosts())?,
+            sessions,
+            auth,
+            pages: Pages::from_config(&config.login, hosts(config))?,
             prefix: config.prefix.clone(),
             body_timeout: config.limits.body_timeout.get(),
-            store_latency: storage.latency,
+            store_latency,
+            traffic,
+            log_access: config.log.access,
+            admin: config.admin.clone(),
         })
     }
 }
@@ -172,6 +249,25 @@ impl Gateway {
         match route.observer.as_ref().or_else(other) {
             Some(observer) => observer.login_page(here.unwrap_or("/")),
             None => auth::login_url(&self.prefix, here),
+        }
+    }
+}
+
+fn hosts(config: &Config) -> impl Iterator<Item = &str> {
+    config.routes.iter().filter_map(|route| route.host.as_deref())
+}
+
+impl BuildError {
+    /// The key at fault, as in a configuration problem.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Upstream { route, .. } => format!("routes[{route}].upstream"),
+            Self::Identity { route, .. } => format!("routes[{route}].identity.headers"),
+            Self::Rules { route, .. } => format!("routes[{route}].rules"),
+            Self::Observe { route, .. } => format!("routes[{route}].observe"),
+            Self::Users(_) => "login.form".into(),
+            Self::Pages(_) => "login.templates_dir".into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`app`] assembles the process; `cli` and `main` are its door. [`gateway`] is one immutable generation of
-//!   everything that follows from the configuration.
+//!   everything that follows from the configuration; [`reload`] puts the next one in its place.
 //! - [`pipeline`] is THE request path, [`reject`] every way it ends early.
 //! - [`server`] is the client's side: sockets, TLS, framing, deadlines. [`proxy`] is the app's side: pools,
 //!   retry, WebSockets. They meet only in the pipeline.
@@ -30,8 +30,8 @@
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
 //! `clock timers http config` → `identity jar store` → `session telemetry` → `pages routing policy` →
-//! `auth observe proxy vault` →
-//! `storage` → `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
+//! `auth observe proxy vault` → `storage` → `gateway reject` → `pipeline` → `server` → `reload` →
+//! `admin app cli demo`.
 
 pub mod admin;
 pub mod app;
@@ -50,6 +50,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod proxy;
 pub mod reject;
+pub mod reload;
 pub mod routing;
 pub mod server;
 pub mod session;

@@ -6,6 +6,7 @@
 mod body;
 mod observing;
 mod settle;
+mod worker;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::auth::endpoints;
-use crate::clock::Clock;
 use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
 use crate::http::body::{Capture, RequestBody};
@@ -29,33 +29,18 @@ use crate::identity::headers::Facts;
 use crate::jar;
 use crate::observe::Watch;
 use crate::policy::{self, Decision, Permit};
-use crate::proxy::{self, Pools};
+use crate::proxy;
 use crate::reject::{Reader, Reject};
 use crate::session::rules::Asked;
 use crate::session::{self, Change, Committed, Recall, Session, Visit};
-use crate::telemetry::access::{AccessLog, Record};
-use crate::telemetry::traffic::{Fault, Tally};
-use crate::timers::Timers;
+use crate::telemetry::access::Record;
+use crate::telemetry::traffic::Fault;
 use crate::vault::Kept;
 
 pub use body::Body;
 use settle::{Place, Settled};
-
-/// What one worker thread has for all its requests.
-pub struct Worker {
-    /// The present generation.
-    pub gateway: Arc<Gateway>,
-    /// Connections to the apps.
-    pub pools: Pools,
-    /// Deadlines.
-    pub timers: Timers,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The access log.
-    pub access: AccessLog,
-    /// Counts what goes through.
-    pub tally: Tally,
-}
+use worker::Generation;
+pub use worker::Worker;
 
 /// What all requests of one client connection share.
 pub struct Connection {
@@ -75,27 +60,30 @@ impl Connection {
 /// Answers one request.
 pub async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
     let Connection { worker, peer, recall } = &*connection;
-    let gateway = &*worker.gateway;
+    // A reload from here on is for the next request.
+    let generation = worker.generation();
+    let gateway = &*generation.gateway;
     let now = worker.clock.now();
     let (mut parts, incoming) = request.into_parts();
-    let mut record = worker.access.begin(now, &parts.method, settle::host_for_log(&parts), parts.uri.path());
+    let mut record = generation.access.begin(now, &parts.method, settle::host_for_log(&parts), parts.uri.path());
     let reader = settle::reader(&parts.headers);
     let (route, response) = match settle::settle(gateway, peer, &mut parts, &incoming, now) {
         Ok(settled) => {
             let route = settled.route_number();
-            let exchange = Exchange { worker, gateway, peer, recall, settled, reader };
+            let exchange = Exchange { worker, generation: &generation, gateway, peer, recall, settled, reader };
             (route, exchange.answer(parts, incoming, record.as_deref_mut()).await)
         }
         Err(reject) => (None, refuse(gateway, &reject, reader, None)),
     };
     let status = response.status();
-    worker.tally.answered(route, status);
+    generation.tally.answered(route, status);
     response.map(|body| body.recorded(record, status))
 }
 
 /// A settled request and its surroundings: what every step from here on needs to know.
 struct Exchange<'a> {
     worker: &'a Worker,
+    generation: &'a Generation,
     gateway: &'a Gateway,
     peer: &'a Peer,
     recall: &'a Recall,
@@ -235,8 +223,8 @@ impl Exchange<'_> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let lines = self.lines_for_the_app(route, &permit, session, &parts);
         let request = self.for_the_app(route, parts, incoming)?.map(|body| body.captured(capture));
-        let (pools, upstream) = (&self.worker.pools, &route.upstream);
-        let (tally, number) = (&self.worker.tally, self.settled.route_number());
+        let (pools, upstream) = (&self.generation.pools, &route.upstream);
+        let (tally, number) = (&self.generation.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
         let answer = match &self.settled.handshake {
             None => proxy::forward(permit, &lines, pools, upstream, request).await,
@@ -322,7 +310,7 @@ impl Exchange<'_> {
     fn with_kept<R>(&self, route: &Route, session: &Session, path: &str, ask: impl FnOnce(&Kept<'_>) -> R) -> R {
         let now = self.settled.now;
         let Some(vault) = route.cookies.vault() else {
-            return ask(&Kept { jar: None, place: jar::Place::default(), now });
+            return ask(&Kept { jar: None, place: jar::Place { hosts: &[], paths: &[] }, now });
         };
         let told = route.upstream.host_header(&self.settled.host);
         let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];

@@ -108,7 +108,7 @@ impl Reject {
             Self::Own(endpoints::Error::Random(_)) | Self::Session(session::Error::Random(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::Session(session::Error::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Session(session::Error::Store(_) | session::Error::Outrun) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
             Self::Session(session::Error::TooManySessions) => StatusCode::CONFLICT,
             Self::Session(session::Error::TooLargeForCookies) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -168,7 +168,9 @@ impl Reject {
                 vec![(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))]
             }
             Self::Session(session::Error::Guessing) => vec![(header::RETRY_AFTER, HeaderValue::from_static("60"))],
-            Self::Session(session::Error::Store(_)) => vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))],
+            Self::Session(session::Error::Store(_) | session::Error::Outrun) => {
+                vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))]
+            }
             // A client whose framing or naming is in doubt is not listened to any further.
             Self::Host | Self::Alias(_) | Self::Target(_) => vec![close],
             // Of this body more may come, which nobody will read.

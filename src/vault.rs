@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::config::schema::{self, CookieHandling};
 use crate::http::cookies;
 use crate::http::lines::HeaderLines;
-use crate::jar::{self, Hardening, Jar, Place};
+use crate::jar::{self, Cookie, Hardening, Jar, Place};
 use crate::session::{CookieChanges, VaultId};
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
@@ -76,7 +76,7 @@ impl Cookies {
             return cookies::write_others(from_client, ours, lines);
         };
         let kept = kept.jar.into_iter().flat_map(|jar| jar.matching(&kept.place, kept.now));
-        cookies::write_kept(kept.map(|cookie| (cookie.name(), cookie.value())), from_client, exposed, lines);
+        cookies::write_kept(kept.map(Cookie::pair), from_client, exposed, lines);
     }
 
     /// Takes out of an answer's head what is not for the browser, and mends the rest; returns what is to be done to

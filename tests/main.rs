@@ -33,6 +33,8 @@ mod http2;
 mod identity_headers;
 /// Who a session belongs to, and how that changes: by the form, by the app, by the users file.
 mod identity_switches;
+/// From one store to another.
+mod moving;
 /// An app's own sign-in, from which the gateway learns who somebody is.
 mod observe;
 /// What operators ask of the running gateway.
@@ -47,6 +49,8 @@ mod paths;
 mod process;
 /// Guessing passwords is slowed down, per account and per address.
 mod regulation;
+/// The configuration changes while the gateway runs.
+mod reload;
 /// What apps answer, hostile and broken ones too, and what of it a client gets to see.
 mod responses;
 /// Where the browser goes after sign-in and sign-out.

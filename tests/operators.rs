@@ -295,14 +295,17 @@ fn each_resource_says_which_methods_it_takes() {
         ("/api/v1/sessions/0000000000000000", "PUT", "GET, HEAD, DELETE"),
         ("/api/v1/sessions/lookup", "GET", "POST"),
         ("/api/v1/users/ann/sessions", "GET", "DELETE"),
+        ("/api/v1/reload", "GET", "POST"),
     ] {
         let answer = ask(&gateway, method, path, "");
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
         assert_eq!(answer.json()["error"], "method_not_allowed");
     }
     assert_eq!(ask(&gateway, "HEAD", "/api/v1/sessions", "").status, 200);
-    let missing = ask(&gateway, "GET", "/api/v1/reload", "");
+    let missing = ask(&gateway, "GET", "/api/v1/restart", "");
     assert_eq!((missing.status, &missing.json()["error"]), (404, &"not_found".into()));
+    let reload = ask(&gateway, "POST", "/api/v1/reload", "");
+    assert_eq!((reload.status, &reload.json()["error"]), (409, &"no_configuration_file".into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
+use crate::config::{Problem, Problems};
 use crate::http::respond::{self, Page};
 use crate::identity::{Identity, Source};
 use crate::session::{self, Expiry, Listed, LookedUp};
@@ -41,6 +42,22 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Page {
 pub(super) fn store_failed(failure: &session::Error) -> Page {
     tracing::warn!(error = %failure, "the admin API could not ask the session store");
     error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "the session store does not answer; the log says why")
+}
+
+/// The configuration stays as it was.
+pub(super) fn not_reloaded(problems: &Problems) -> Page {
+    let body = json!({
+        "error": "invalid_configuration",
+        "message": "the configuration was not reloaded, and stays as it was",
+        "problems": problems.list.iter().map(problem).collect::<Value>(),
+        "more": problems.more,
+    });
+    respond::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
+pub(super) fn problem(problem: &Problem) -> Value {
+    let Problem { file, line, column, path, message } = problem;
+    json!({ "file": file, "line": line, "column": column, "path": path, "message": message })
 }
 
 pub(super) fn listed(session: &Listed) -> Value {

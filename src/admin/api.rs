@@ -1,11 +1,13 @@
-//! `/api/v1`: sessions listed, shown, opened by their id, and ended.
+//! `/api/v1`: sessions listed, shown, opened by their id, and ended; the configuration reloaded.
 //!
 //! `admin` has checked who asks. SECURITY: a session is named by its handle; the one request that brings an id brings
 //! it in its body, which is never logged, and the answer does not repeat it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 use super::answer;
 use crate::clock::Timestamp;
 use crate::http::respond::Page;
+use crate::reload::{Failure, Reload};
 use crate::session::{Listing, Manager};
 use crate::store::Handle;
 
@@ -41,12 +44,15 @@ pub(super) enum Resource {
     ClearExpired,
     /// `/users/USER/sessions`
     SessionsOf(String),
+    /// `/reload`
+    Reload,
 }
 
 impl Resource {
     pub(super) fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.strip_prefix(ROOT)?.strip_prefix('/')?.split('/').collect();
         match *parts.as_slice() {
+            ["reload"] => Some(Self::Reload),
             ["sessions"] => Some(Self::Sessions),
             ["sessions", "lookup"] => Some(Self::Lookup),
             ["sessions", "clear-expired"] => Some(Self::ClearExpired),
@@ -63,7 +69,7 @@ impl Resource {
         match self {
             Self::Sessions => "GET, HEAD",
             Self::Session(_) => "GET, HEAD, DELETE",
-            Self::Lookup | Self::ClearExpired => "POST",
+            Self::Lookup | Self::ClearExpired | Self::Reload => "POST",
             Self::SessionsOf(_) => "DELETE",
         }
     }
@@ -137,6 +143,26 @@ pub(super) async fn look_up(sessions: &Manager, body: Incoming, now: Timestamp) 
     }
 }
 
+/// `POST /reload`
+pub(super) async fn reload(reload: Arc<Reload>) -> Page {
+    // It reads files.
+    match tokio::task::spawn_blocking(move || reload.run()).await {
+        Ok(Ok(done)) => answer::ok(&json!({
+            "reloaded": true,
+            "generation": done.generation,
+            "warnings": done.warnings.iter().map(answer::problem).collect::<Value>(),
+        })),
+        Ok(Err(Failure::Refused(problems))) => answer::not_reloaded(&problems),
+        Ok(Err(failure @ Failure::NoFile)) => {
+            answer::error(StatusCode::CONFLICT, "no_configuration_file", &failure.to_string())
+        }
+        Err(error) => {
+            tracing::error!(%error, "a reload was lost to a panic: please report this");
+            answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the log says why")
+        }
+    }
+}
+
 async fn id_in(body: Incoming) -> Option<Zeroizing<String>> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -192,6 +218,8 @@ mod tests {
             ("/api/v1/sessions/lookup", Some(Resource::Lookup)),
             ("/api/v1/sessions/clear-expired", Some(Resource::ClearExpired)),
             ("/api/v1/sessions/abababababababab", Some(Resource::Session(Some(handle)))),
+            ("/api/v1/reload", Some(Resource::Reload)),
+            ("/api/v1/reload/x", None),
             ("/api/v1/sessions/short", Some(Resource::Session(None))),
             ("/api/v1/users/a%2Fb%20%C3%A9/sessions", Some(Resource::SessionsOf("a/b é".into()))),
             ("/api/v1/users//sessions", None),

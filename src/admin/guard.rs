@@ -21,12 +21,15 @@ const LOG_EVERY_MS: u64 = 60_000;
 
 /// What a request must bring.
 #[derive(Debug, Default)]
-pub struct Guard {
+pub(super) struct Guard {
     /// SHA-256 of the token: texts of one length, whatever was sent.
     token: Option<[u8; 32]>,
     open: bool,
-    refusal_logged: AtomicU64,
 }
+
+/// When it was last said that somebody was refused.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(AtomicU64);
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +44,11 @@ pub(super) enum Denied {
 
 impl Guard {
     /// From the configuration.
-    #[must_use]
-    pub fn from_config(admin: &Admin) -> Self {
+    pub(super) fn from_config(admin: &Admin) -> Self {
         Self {
             token: admin.token.as_ref().map(|token| hash(token.reveal().as_bytes())),
             // The configuration was checked for this; what was not checked stays shut.
             open: admin.token.is_none() && admin.address.is_some_and(|address| is_loopback(address.ip())),
-            refusal_logged: AtomicU64::default(),
         }
     }
 
@@ -64,14 +65,16 @@ impl Guard {
             None => Err(Denied::Host),
         }
     }
+}
 
+impl Refusals {
     /// Says once in a while that somebody was refused.
     pub(super) fn log(&self, denied: Denied, peer: SocketAddr, now: Timestamp) {
-        let last = self.refusal_logged.swap(now.0, Ordering::Relaxed);
+        let last = self.0.swap(now.0, Ordering::Relaxed);
         if now.0.abs_diff(last) >= LOG_EVERY_MS {
             tracing::warn!(event = "admin_refused", address = %peer.ip(), reason = denied.code(), "a request to the admin listener was refused");
         } else {
-            self.refusal_logged.store(last, Ordering::Relaxed);
+            self.0.store(last, Ordering::Relaxed);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Made anew for each question from the counters that the modules keep; nothing is registered anywhere.
 
+use std::collections::BTreeSet;
 use std::fmt::Error;
 
 use prometheus_client::collector::Collector;
@@ -15,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::clock::Timestamp;
 use crate::gateway::Gateway;
+use crate::reload::Last;
 use crate::session::{Counters, Manager};
 use crate::store::timed;
 use crate::telemetry::traffic;
@@ -29,13 +31,14 @@ type Labels = Vec<(&'static str, String)>;
 type Counts = Family<Labels, Counter>;
 
 /// The text.
-pub(super) async fn text(gateway: &Gateway, now: Timestamp) -> String {
+pub(super) async fn text(gateway: &Gateway, reload: Last, now: Timestamp) -> String {
     let mut registry = Registry::with_prefix("cloakroom");
     count_sessions(&gateway.sessions, now, &mut registry).await;
     register_events(gateway.sessions.counters(), &mut registry);
     register_logins(gateway, &mut registry);
     register_store(&gateway.store_latency, &mut registry);
     register_traffic(gateway, &mut registry);
+    register_reload(reload, &mut registry);
     let mut text = String::new();
     // Writing to a `String` does not fail.
     let _ = encode(&mut text, &registry);
@@ -115,24 +118,21 @@ fn register_store(latency: &timed::Latency, registry: &mut Registry) {
 
 fn register_traffic(gateway: &Gateway, registry: &mut Registry) {
     let (requests, faults, mut rows) = (Counts::default(), Counts::default(), Vec::new());
-    let routes = gateway.routes.iter().enumerate().map(|(number, route)| (Some(number), &*route.name));
-    for (number, name) in routes.chain([(None, NO_ROUTE)]) {
-        let summary = gateway.traffic.summary(number);
+    // Routes may share a name: their numbers are then one.
+    let names: BTreeSet<_> = gateway.routes.iter().map(|route| &route.name).collect();
+    for route in names.into_iter().map(Some).chain([None]) {
+        let (name, summary) = (route.map_or(NO_ROUTE, |name| name), gateway.traffic.summary(route));
         for (status, count) in summary.statuses {
             add(&requests, vec![("route", name.to_owned()), ("code", status.to_string())], count);
         }
-        if number.is_none() {
+        if route.is_none() {
             continue;
         }
         for (fault, count) in summary.faults {
             add(&faults, vec![("route", name.to_owned()), ("reason", fault.name().to_owned())], count);
         }
         let labels = vec![("route", name.to_owned())];
-        let row = Row::new(labels, summary.time.as_secs_f64(), &traffic::BOUNDS, summary.times);
-        match rows.iter_mut().find(|known: &&mut Row| known.labels == row.labels) {
-            Some(known) => known.merge(&row),
-            None => rows.push(row),
-        }
+        rows.push(Row::new(labels, summary.time.as_secs_f64(), &traffic::BOUNDS, summary.times));
     }
     registry.register("requests", "Answers to clients, by route and status code", requests);
     registry.register("upstream_errors", "Requests to which an app gave no answer", faults);
@@ -141,7 +141,21 @@ fn register_traffic(gateway: &Gateway, registry: &mut Registry) {
     registry.register_collector(Box::new(Histograms { name: "upstream_seconds", help, rows }));
 }
 
-/// Routes may share a name: their numbers are then one.
+/// Prometheus has these two of its own configuration, under these names.
+fn register_reload(last: Last, registry: &mut Registry) {
+    let gauge = |number: u64| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+    registry.register(
+        "config_last_reload_successful",
+        "Whether the last reading of the configuration put it in force",
+        gauge(last.successful.into()),
+    );
+    registry.register(
+        "config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was read",
+        gauge(last.success.unix_seconds()),
+    );
+}
+
 fn add(family: &Counts, labels: Labels, count: u64) {
     family.get_or_create(&labels).inc_by(count);
 }
@@ -168,15 +182,6 @@ impl Row {
         let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
         Self { labels, sum, count: buckets.iter().map(|(_, count)| count).sum(), buckets }
-    }
-
-    /// Routes may share a name.
-    fn merge(&mut self, other: &Self) {
-        self.sum += other.sum;
-        self.count += other.count;
-        for ((_, count), (_, more)) in self.buckets.iter_mut().zip(&other.buckets) {
-            *count += more;
-        }
     }
 }
 

@@ -23,19 +23,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::gateway::Gateway;
+use crate::gateway::{Current, Gateway};
 use crate::http::respond::{self, Page};
+use crate::reload::Reload;
 use crate::server::ShutdownSignal;
 
 pub use api::ROOT as API;
 use api::Resource;
-use guard::Denied;
-pub use guard::Guard;
+use guard::{Denied, Guard, Refusals};
 
 /// What all requests of operators share.
 struct Desk {
-    guard: Guard,
-    gateway: Arc<Gateway>,
+    current: Arc<Current>,
+    reload: Arc<Reload>,
+    refusals: Refusals,
     clock: Arc<dyn Clock>,
     shutdown: ShutdownSignal,
 }
@@ -51,8 +52,8 @@ enum Place {
 /// Answers until the process ends. A refused connection is the client's to try again.
 pub async fn serve(
     listener: TcpListener,
-    guard: Guard,
-    gateway: Arc<Gateway>,
+    current: Arc<Current>,
+    reload: Arc<Reload>,
     clock: Arc<dyn Clock>,
     shutdown: ShutdownSignal,
 ) {
@@ -60,7 +61,7 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener could not start"),
     };
-    let desk = Arc::new(Desk { guard, gateway, clock, shutdown });
+    let desk = Arc::new(Desk { current, reload, refusals: Refusals::default(), clock, shutdown });
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -85,30 +86,19 @@ pub async fn serve(
 impl Desk {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Infallible> {
         let (parts, body) = request.into_parts();
-        let place = Place::parse(parts.uri.path());
-        let page = match self.check(&parts, place.as_ref()) {
-            Ok(()) => self.serve(place, &parts, body).await,
+        let (place, gateway) = (Place::parse(parts.uri.path()), self.current.load());
+        let page = match check(&gateway, &parts, place.as_ref()) {
+            Ok(()) => self.serve(&gateway, place, &parts, body).await,
             Err(denied) => {
-                self.guard.log(denied, peer, self.clock.now());
+                self.refusals.log(denied, peer, self.clock.now());
                 denied.page()
             }
         };
         Ok(page.map(Full::new))
     }
 
-    /// Who asks comes before what: nobody learns from outside what there is.
-    fn check(&self, parts: &Parts, place: Option<&Place>) -> Result<(), Denied> {
-        if !place.is_some_and(Place::is_for_everybody) {
-            self.guard.check(&parts.headers)?;
-        }
-        match parts.method.is_safe() {
-            true => Ok(()),
-            false => guard::check_sender(&parts.headers),
-        }
-    }
-
-    async fn serve(&self, place: Option<Place>, parts: &Parts, body: Incoming) -> Page {
-        let (sessions, now) = (&self.gateway.sessions, self.clock.now());
+    async fn serve(&self, gateway: &Gateway, place: Option<Place>, parts: &Parts, body: Incoming) -> Page {
+        let (sessions, now) = (&gateway.sessions, self.clock.now());
         let Some(place) = place else {
             return answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path");
         };
@@ -118,8 +108,8 @@ impl Desk {
         }
         match place {
             Place::Health => respond::json(StatusCode::OK, &json!({ "status": "ok" })),
-            Place::Readiness => self.readiness().await,
-            Place::Metrics => self.metrics().await,
+            Place::Readiness => self.readiness(gateway).await,
+            Place::Metrics => self.metrics(gateway).await,
             Place::Api(Resource::Sessions) => api::list(sessions, parts.uri.query(), now).await,
             Place::Api(Resource::Session(handle)) if parts.method == Method::DELETE => {
                 api::revoke(sessions, handle, now).await
@@ -128,27 +118,40 @@ impl Desk {
             Place::Api(Resource::Lookup) => api::look_up(sessions, body, now).await,
             Place::Api(Resource::ClearExpired) => api::clear_expired(sessions, now).await,
             Place::Api(Resource::SessionsOf(user)) => api::revoke_all_of(sessions, &user).await,
+            Place::Api(Resource::Reload) => api::reload(Arc::clone(&self.reload)).await,
         }
     }
 
-    async fn metrics(&self) -> Page {
-        let mut page = Response::new(metrics::text(&self.gateway, self.clock.now()).await.into());
+    async fn metrics(&self, gateway: &Gateway) -> Page {
+        let text = metrics::text(gateway, self.reload.last(), self.clock.now()).await;
+        let mut page = Response::new(text.into());
         page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
         page
     }
 
     /// Ready when the store answers and the process is not about to end.
-    async fn readiness(&self) -> Page {
+    async fn readiness(&self, gateway: &Gateway) -> Page {
         if self.shutdown.is_triggered() {
             return respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" }));
         }
-        match self.gateway.sessions.ping().await {
+        match gateway.sessions.ping().await {
             Ok(()) => respond::json(StatusCode::OK, &json!({ "status": "ready" })),
             Err(error) => {
                 tracing::warn!(%error, "not ready");
                 respond::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "reason": "store" }))
             }
         }
+    }
+}
+
+/// Who asks comes before what: nobody learns from outside what there is.
+fn check(gateway: &Gateway, parts: &Parts, place: Option<&Place>) -> Result<(), Denied> {
+    if !place.is_some_and(Place::is_for_everybody) {
+        Guard::from_config(&gateway.admin).check(&parts.headers)?;
+    }
+    match parts.method.is_safe() {
+        true => Ok(()),
+        false => guard::check_sender(&parts.headers),
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Auth {
     hasher: Hasher,
     regulation: Regulation,
     hosts: AllowedHosts,
-    logins: Logins,
+    logins: Arc<Logins>,
 }
 
 impl Auth {
@@ -56,8 +56,37 @@ impl Auth {
             hasher: Hasher::new(),
             regulation: Regulation::from_config(&login.regulation),
             hosts: AllowedHosts::from_hosts(hosts),
-            logins: Logins::default(),
+            logins: Arc::default(),
         })
+    }
+
+    /// The next generation: compiles `login` as [`from_config`](Self::from_config) does, and goes on with what was
+    /// counted, with passwords that are being checked, and with a users file that is the same one.
+    ///
+    /// # Errors
+    /// When the users cannot be read.
+    pub fn renewed<'a>(
+        &self,
+        login: &schema::Login,
+        hosts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, users::Error> {
+        Ok(Self {
+            users: login.form.as_ref().map(|form| self.renewed_users(form)).transpose()?,
+            hasher: self.hasher.clone(),
+            regulation: self.regulation.renewed(&login.regulation),
+            hosts: AllowedHosts::from_hosts(hosts),
+            logins: Arc::clone(&self.logins),
+        })
+    }
+
+    /// A users file is followed by itself, whatever else changes; another list is another table.
+    fn renewed_users(&self, form: &schema::Form) -> Result<Arc<Users>, users::Error> {
+        match &self.users {
+            Some(users) if form.users_file.is_some() && users.file() == form.users_file.as_deref() => {
+                Ok(Arc::clone(users))
+            }
+            _ => Users::from_config(form, parse_users).map(Arc::new),
+        }
     }
 
     /// The users table, to be watched.

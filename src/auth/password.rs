@@ -22,7 +22,7 @@ const QUEUE: usize = 64;
 pub struct Busy;
 
 /// The bounded place where passwords are checked; one for the process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Hasher {
     /// Tries at work or waiting.
     places: Arc<Semaphore>,

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -31,7 +31,25 @@ pub struct Banned {
 
 /// Counts failed sign-ins by canonical account and by address; shared by all workers.
 #[derive(Debug)]
-pub struct Regulation(Option<Counters>);
+pub struct Regulation {
+    /// None where there is no regulation.
+    bounds: Option<Bounds>,
+    counters: Arc<Counters>,
+}
+
+/// How many failures are how bad.
+#[derive(Debug)]
+struct Bounds {
+    of_account: Bound,
+    of_address: Bound,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    threshold: usize,
+    find_time: Duration,
+    ban_time: Duration,
+}
 
 #[derive(Debug)]
 struct Counters {
@@ -43,10 +61,14 @@ impl Regulation {
     /// Compiles the configuration; `max_retries: 0` turns regulation off.
     #[must_use]
     pub fn from_config(config: &schema::Regulation) -> Self {
-        Self((config.max_retries > 0).then(|| Counters {
-            accounts: Mutex::new(Counter::new(config, config.max_retries)),
-            addresses: Mutex::new(Counter::new(config, config.max_retries.saturating_mul(ADDRESS_FACTOR))),
-        }))
+        let (accounts, addresses) = (Mutex::new(Counter::new()), Mutex::new(Counter::new()));
+        Self { bounds: Bounds::from_config(config), counters: Arc::new(Counters { accounts, addresses }) }
+    }
+
+    /// Under other bounds: failures that were counted count on, and whoever waits goes on waiting.
+    #[must_use]
+    pub fn renewed(&self, config: &schema::Regulation) -> Self {
+        Self { bounds: Bounds::from_config(config), counters: Arc::clone(&self.counters) }
     }
 
     /// Whether `account` (its canonical name) may be tried from `address` now.
@@ -54,7 +76,10 @@ impl Regulation {
     /// # Errors
     /// [`Banned`] while either waits; the longer wait counts.
     pub fn check(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<(), Banned> {
-        let Some(counters) = &self.0 else { return Ok(()) };
+        if self.bounds.is_none() {
+            return Ok(());
+        }
+        let counters = &self.counters;
         let account_wait = counters.accounts().wait(&account_key(account), now);
         let address_wait = counters.addresses().wait(&address_key(address), now);
         match account_wait.max(address_wait) {
@@ -71,9 +96,9 @@ impl Regulation {
     /// SECURITY: else many guesses sent at once would all be answered, before the first failure is counted.
     pub fn failed(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<(), Banned> {
         let outcome = self.check(account, address, now);
-        if let Some(counters) = &self.0 {
-            counters.accounts().fail(account_key(account), now);
-            counters.addresses().fail(address_key(address), now);
+        if let Some(Bounds { of_account, of_address }) = &self.bounds {
+            self.counters.accounts().fail(account_key(account), now, of_account);
+            self.counters.addresses().fail(address_key(address), now, of_address);
         }
         outcome
     }
@@ -85,10 +110,22 @@ impl Regulation {
     /// [`Banned`], as for [`Self::failed`]: the sign-in must then be refused although the password was right.
     pub fn succeeded(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<(), Banned> {
         self.check(account, address, now)?;
-        if let Some(counters) = &self.0 {
-            counters.accounts().entries.remove(&account_key(account));
+        if self.bounds.is_some() {
+            self.counters.accounts().entries.remove(&account_key(account));
         }
         Ok(())
+    }
+}
+
+impl Bounds {
+    fn from_config(config: &schema::Regulation) -> Option<Self> {
+        let bound = |threshold: u32| Bound {
+            threshold: threshold.min(MAX_THRESHOLD) as usize,
+            find_time: config.find_time.get(),
+            ban_time: config.ban_time.get(),
+        };
+        let of_address = config.max_retries.saturating_mul(ADDRESS_FACTOR);
+        (config.max_retries > 0).then(|| Self { of_account: bound(config.max_retries), of_address: bound(of_address) })
     }
 }
 
@@ -121,16 +158,13 @@ fn address_key(address: IpAddr) -> IpAddr {
 
 #[derive(Debug)]
 struct Counter<K> {
-    threshold: usize,
-    find_time: Duration,
-    ban_time: Duration,
     capacity: usize,
     entries: HashMap<K, Entry>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// The latest failures, oldest first; never more than the threshold.
+    /// The latest failures, oldest first; never more than the largest threshold there was.
     failures: VecDeque<Timestamp>,
     banned_until: Option<Timestamp>,
 }
@@ -146,14 +180,8 @@ impl Entry {
 }
 
 impl<K: Hash + Eq + Copy> Counter<K> {
-    fn new(config: &schema::Regulation, threshold: u32) -> Self {
-        Self {
-            threshold: threshold.min(MAX_THRESHOLD) as usize,
-            find_time: config.find_time.get(),
-            ban_time: config.ban_time.get(),
-            capacity: CAPACITY,
-            entries: HashMap::new(),
-        }
+    fn new() -> Self {
+        Self { capacity: CAPACITY, entries: HashMap::new() }
     }
 
     fn wait(&self, key: &K, now: Timestamp) -> Option<Duration> {
@@ -161,20 +189,20 @@ impl<K: Hash + Eq + Copy> Counter<K> {
     }
 
     /// A failure during a ban does not lengthen it: nobody can be kept out for good by one stubborn client.
-    fn fail(&mut self, key: K, now: Timestamp) {
+    fn fail(&mut self, key: K, now: Timestamp, bound: &Bound) {
         if !self.entries.contains_key(&key) {
-            self.make_room(now);
+            self.make_room(now, bound.find_time);
         }
         let entry = self.entries.entry(key).or_default();
         if entry.wait(now).is_some() {
             return;
         }
-        entry.failures.retain(|failure| now.since(*failure) < self.find_time);
+        entry.failures.retain(|failure| now.since(*failure) < bound.find_time);
         entry.failures.push_back(now);
         entry.banned_until = None;
-        if entry.failures.len() >= self.threshold {
+        if entry.failures.len() >= bound.threshold {
             entry.failures.clear();
-            entry.banned_until = Some(now.plus(self.ban_time));
+            entry.banned_until = Some(now.plus(bound.ban_time));
         }
     }
 
@@ -183,11 +211,10 @@ impl<K: Hash + Eq + Copy> Counter<K> {
     /// SECURITY: bans go last, and those that end soonest go first: a flood of made-up names pushes out other
     /// made-up names, and has to earn a ban for each before it reaches a real one.
     /// PERF: a tenth is freed at once, so the scan is paid by ten thousand insertions.
-    fn make_room(&mut self, now: Timestamp) {
+    fn make_room(&mut self, now: Timestamp, find_time: Duration) {
         if self.entries.len() < self.capacity {
             return;
         }
-        let find_time = self.find_time;
         self.entries.retain(|_, entry| entry.wait(now).is_some() || now.since(entry.latest()) < find_time);
         let keep = self.capacity - self.capacity.div_ceil(10);
         let Some(surplus) = self.entries.len().checked_sub(keep).filter(|surplus| *surplus > 0) else { return };
@@ -207,6 +234,10 @@ mod tests {
 
     fn regulation(max_retries: u32) -> Regulation {
         Regulation::from_config(&schema::Regulation { max_retries, ..schema::Regulation::default() })
+    }
+
+    fn usual() -> Bound {
+        Bounds::from_config(&schema::Regulation::default()).unwrap().of_account
     }
 
     fn at(seconds: u64) -> Timestamp {
@@ -319,6 +350,18 @@ mod tests {
     }
 
     #[test]
+    fn under_other_bounds_failures_count_on_and_a_ban_stays() {
+        let before = regulation(3);
+        fail_times(&before, "alice", 3, at(0));
+        fail_times(&before, "bob", 1, at(0));
+        let after = before.renewed(&schema::Regulation { max_retries: 2, ..schema::Regulation::default() });
+        assert!(after.check("alice", other_address(9), at(1)).is_err());
+        assert!(after.check("bob", other_address(9), at(1)).is_ok());
+        fail_times(&after, "bob", 1, at(1));
+        assert!(after.check("bob", other_address(9), at(1)).is_err());
+    }
+
+    #[test]
     fn zero_turns_it_off() {
         let regulation = regulation(0);
         fail_times(&regulation, "alice", 1000, at(0));
@@ -327,11 +370,11 @@ mod tests {
 
     #[test]
     fn a_flood_of_made_up_names_is_bounded_and_does_not_lift_a_ban() {
-        let mut counter = Counter::new(&schema::Regulation::default(), 3);
+        let (mut counter, bound) = (Counter::new(), usual());
         counter.capacity = 100;
-        (0..3).for_each(|_| counter.fail(account_key("victim"), at(0)));
+        (0..3).for_each(|_| counter.fail(account_key("victim"), at(0), &bound));
         for i in 0..10_000 {
-            counter.fail(account_key(&format!("made-up {i}")), at(1));
+            counter.fail(account_key(&format!("made-up {i}")), at(1), &bound);
             assert!(counter.entries.len() <= 100);
         }
         assert!(counter.wait(&account_key("victim"), at(1)).is_some());
@@ -339,10 +382,10 @@ mod tests {
 
     #[test]
     fn what_no_longer_counts_makes_room_first() {
-        let mut counter = Counter::new(&schema::Regulation::default(), 3);
+        let (mut counter, bound) = (Counter::new(), usual());
         counter.capacity = 10;
-        (0..10).for_each(|i| counter.fail(account_key(&i.to_string()), at(0)));
-        counter.fail(account_key("new"), at(500));
+        (0..10).for_each(|i| counter.fail(account_key(&i.to_string()), at(0), &bound));
+        counter.fail(account_key("new"), at(500), &bound);
         assert_eq!(counter.entries.len(), 1);
     }
 

@@ -132,6 +132,23 @@ impl Table {
     fn proof(&self, canonical: &str) -> Option<Proof> {
         self.accounts.get(canonical).filter(|account| !account.disabled).map(|account| account.proof)
     }
+
+    fn gone(&self, next: Option<&Self>) -> Vec<String> {
+        let stays = |name: &str, proof| next.and_then(|next| next.proof(name)) == Some(proof);
+        let is_gone = |name: &&String| self.proof(name).is_some_and(|proof| !stays(name, proof));
+        let mut gone: Vec<_> = self.accounts.keys().filter(is_gone).cloned().collect();
+        gone.sort_unstable();
+        gone
+    }
+}
+
+/// Numbers the tables of the process, from 1.
+///
+/// SECURITY: a session is marked with the number of the table that it was checked against; after a reload that puts
+/// another list in place, no other table may bear it.
+fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// The scheme most passwords are hashed with.
@@ -147,7 +164,7 @@ fn usual_scheme<'a>(accounts: impl Iterator<Item = &'a Arc<Account>>) -> Scheme 
 #[derive(Debug)]
 pub struct Users {
     table: ArcSwap<Table>,
-    /// Counts the tables, from 1.
+    /// The number of the present table.
     generation: AtomicU64,
     file: Option<PathBuf>,
     parse: Parser,
@@ -165,7 +182,7 @@ impl Users {
             None => form.users.clone(),
         };
         let table = ArcSwap::from_pointee(Table::new(users)?);
-        Ok(Self { table, generation: AtomicU64::new(1), file: form.users_file.clone(), parse })
+        Ok(Self { table, generation: AtomicU64::new(next_number()), file: form.users_file.clone(), parse })
     }
 
     /// The account of a name as somebody typed it, disabled ones too.
@@ -197,15 +214,14 @@ impl Users {
         let next = Arc::new(Table::new(users)?);
         let previous = self.table.swap(Arc::clone(&next));
         // SECURITY: after the swap, or a session could be checked against the old table and marked with the new number.
-        self.generation.fetch_add(1, Ordering::Release);
-        let mut gone: Vec<_> = previous
-            .accounts
-            .keys()
-            .filter(|name| previous.proof(name).is_some_and(|proof| next.proof(name) != Some(proof)))
-            .cloned()
-            .collect();
-        gone.sort_unstable();
-        Ok(gone)
+        self.generation.store(next_number(), Ordering::Release);
+        Ok(previous.gone(Some(&next)))
+    }
+
+    /// Those of this list whose sessions must end when `next` takes its place: see [`Self::replace`].
+    #[must_use]
+    pub fn gone(&self, next: Option<&Self>) -> Vec<String> {
+        self.table.load().gone(next.map(|next| next.table.load_full()).as_deref())
     }
 
     /// Reads the users file again, as [`Self::replace`] does; nothing without a file.

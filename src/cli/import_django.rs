@@ -22,7 +22,7 @@ use self::tally::{Outcome, Progress, Tally};
 use crate::clock::{Clock, SteadyClock, Timestamp};
 use crate::config::schema::{self, StoreType};
 use crate::config::{self, Config};
-use crate::session::django::{Ended, Flaw, Keys, Users, read};
+use crate::session::django::{End, Ended, Flaw, Keys, Settings, Users, Zone, read};
 use crate::session::{AdoptError, Adoption, Foreign, Keyring, Manager};
 use crate::{storage, telemetry};
 
@@ -38,7 +38,8 @@ pub struct Options {
     /// The configuration file, which names the store
     #[arg(long, value_name = "FILE", env = "CLOAKROOM_CONFIG", default_value = "cloakroom.yaml")]
     config: PathBuf,
-    /// Django's database: postgres://user:password@host/name, sqlite:///path, or the path of an SQLite file
+    /// Django's database: postgres://user:password@host/name?sslmode=verify-full&sslrootcert=/path, sqlite:///path, or
+    /// the path of an SQLite file
     #[arg(long, value_name = "URL", env = "DJANGO_DATABASE_URL", hide_env_values = true)]
     #[arg(required_unless_present = "directory")]
     database: Option<String>,
@@ -72,9 +73,15 @@ pub struct Options {
     /// SESSION_COOKIE_NAME; the names of session files begin with it
     #[arg(long, value_name = "NAME", default_value = "sessionid")]
     cookie_name: String,
-    /// SESSION_COOKIE_AGE in seconds: how long session files live
+    /// SESSION_COOKIE_AGE in seconds: how long sessions live that were told nothing else
     #[arg(long, value_name = "SECONDS", default_value = "1209600")]
     cookie_age: u64,
+    /// TIME_ZONE, such as Europe/Berlin or +05:45, if the app has USE_TZ = False (or its DATABASES a TIME_ZONE): needed
+    /// for SQLite, for session files, and for a column `timestamp without time zone`; Django's tables in PostgreSQL
+    /// have no such column. Without it, a time that names no offset is believed only if the session shows that it is
+    /// UTC
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<Zone>,
 }
 
 /// Reads, keeps, and says how many there were.
@@ -96,10 +103,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let users = Arc::new(users(&mut source, options).await?);
         let keyring = Keyring::from_config(&config.session.keys, &config.data_dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
-        let storage = storage::open(&config, &clock, runtime.handle())?;
+        // It names its causes itself; the chain would repeat them.
+        let storage = storage::open(&config, &clock, runtime.handle()).map_err(anyhow::Error::msg)?;
         let manager = Arc::new(Manager::new(&config.session, None, keyring, storage.store, storage.at_rest));
         warn_of_another_cookie(&manager, &options.cookie_name);
-        let import = Import { manager, keys, users, now: clock.now(), rehearse: options.dry_run };
+        let settings = Arc::new(options.settings());
+        let import = Import { manager, keys, users, settings, now: clock.now(), rehearse: options.dry_run };
         import.all(&mut source, total).await
     })?;
     println!("{}", tally.text(options.dry_run));
@@ -166,6 +175,7 @@ struct Import {
     manager: Arc<Manager>,
     keys: Arc<Keys>,
     users: Arc<Option<Users>>,
+    settings: Arc<Settings>,
     now: Timestamp,
     rehearse: bool,
 }
@@ -204,9 +214,12 @@ impl Import {
     }
 
     async fn row(&self, number: usize, found: &Found) -> Result<Outcome, Stopped> {
-        let row = found.end.and_then(|end| read(&self.keys, &found.data, end));
+        let row = found.end.and_then(|end| read(&self.keys, &found.data, end, &self.settings));
         let row = match row {
             Ok(row) => row,
+            Err(Flaw::Zone) if found.end.is_ok_and(|end| end.is_over_everywhere(self.now)) => {
+                return Ok(Outcome::Expired);
+            }
             Err(flaw) => return Ok(self.unreadable(number, found, &flaw)),
         };
         // First, so that the dead are counted as such, whoever they were.
@@ -240,14 +253,14 @@ impl Import {
 }
 
 impl Options {
-    fn cookie_age(&self) -> Duration {
-        Duration::from_secs(self.cookie_age)
+    fn settings(&self) -> Settings {
+        Settings { zone: self.time_zone.clone(), cookie_age: Duration::from_secs(self.cookie_age) }
     }
 }
 
 impl Found {
     /// A row whose end is known, or why it is not.
-    fn new(key: String, data: String, end: Result<crate::session::django::End, Flaw>) -> Self {
+    fn new(key: String, data: String, end: Result<End, Flaw>) -> Self {
         Self { key: Zeroizing::new(key), data, end }
     }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use indicatif::ProgressBar;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::bar::spinner;
 use super::operator::Operator;
 use super::table::{Table, cell, terminal_width};
 use super::{ConfigFile, transfer};
@@ -215,8 +215,7 @@ fn revoke_all_of(operator: &Operator, user: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn clear_expired(operator: &Operator) -> anyhow::Result<ExitCode> {
-    let spinner = ProgressBar::new_spinner().with_message("deleting what has expired");
-    spinner.enable_steady_tick(Duration::from_millis(100));
+    let spinner = spinner("deleting what has expired");
     let answer = operator.ask("POST", &format!("{API}/sessions/clear-expired"), None, PATIENCE);
     spinner.finish_and_clear();
     println!("{}", counted(&answer?.found()?.context("the gateway cannot do this")?, "expired session", "deleted")?);

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Handle;
 
+use super::bar::bar;
 use super::operator::load;
 use crate::clock::{Clock, SteadyClock};
 use crate::config::Config;
@@ -86,10 +86,4 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 /// The store's own work runs on the runtime's threads while this one waits.
 fn in_a_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
-}
-
-/// Drawn on a terminal only.
-fn bar(length: u64, numbers: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(&format!("{{wide_bar}} {numbers}, {{eta}} left"));
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

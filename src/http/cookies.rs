@@ -7,7 +7,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use memchr::memchr;
 
-use super::lines::{HeaderLines, Piece};
+use super::lines::HeaderLines;
 
 /// Every value the client sent under `name`, in order.
 pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -18,29 +18,25 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item =
 pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderLines) {
     let others = headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes()));
     let others = others.filter(|pair| !pair.is_empty() && names.iter().all(|name| value_of(pair, name).is_none()));
-    lines.push_joined(&COOKIE, b"; ", others.map(Piece::Plain));
+    lines.push_joined(&COOKIE, b"; ", others);
 }
 
 /// Writes kept cookies, then those of the client that are called one of `names`, as one line; nothing when there are none.
 pub fn write_kept<'a>(
-    kept: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    headers: &HeaderMap,
+    kept: impl Iterator<Item = &'a [u8]>,
+    headers: &'a HeaderMap,
     names: &[Box<str>],
     lines: &mut HeaderLines,
 ) {
     let from_client =
         headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
     let named = from_client.filter(|pair| names.iter().any(|name| value_of(pair, name).is_some()));
-    lines.push_joined(
-        &COOKIE,
-        b"; ",
-        kept.map(|(name, value)| Piece::Pair(name, value)).chain(named.map(Piece::Plain)),
-    );
+    lines.push_joined(&COOKIE, b"; ", kept.chain(named));
 }
 
 /// Writes fresh cookies, then those of the client but for `ours` and those that were replaced, as one line.
 pub fn write_merged<'a>(
-    fresh: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    fresh: impl Iterator<Item = &'a [u8]>,
     headers: &'a HeaderMap,
     ours: &[Box<str>],
     is_replaced: &dyn Fn(&[u8]) -> bool,
@@ -51,8 +47,7 @@ pub fn write_merged<'a>(
         let name = memchr(b'=', pair).map_or(&b""[..], |end| trim(&pair[..end]));
         !pair.is_empty() && !is_replaced(name) && !ours.iter().any(|ours| ours.as_bytes() == name)
     };
-    let fresh = fresh.map(|(name, value)| Piece::Pair(name, value));
-    lines.push_joined(&COOKIE, b"; ", fresh.chain(from_client.filter(stays).map(Piece::Plain)));
+    lines.push_joined(&COOKIE, b"; ", fresh.chain(from_client.filter(stays)));
 }
 
 /// Whether a `Set-Cookie` line sets a cookie called `name`.

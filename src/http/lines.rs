@@ -8,13 +8,6 @@ use std::io::Write as _;
 
 use http::header::{HeaderName, HeaderValue};
 
-/// A piece of a header value.
-pub(super) enum Piece<'a> {
-    Plain(&'a [u8]),
-    /// `name=value`, or the value alone where there is no name (RFC 6265bis §5.8.3).
-    Pair(&'a [u8], &'a [u8]),
-}
-
 /// Some header lines, each with its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderLines(Vec<u8>);
@@ -53,7 +46,7 @@ impl HeaderLines {
         &mut self,
         name: &HeaderName,
         separator: &[u8],
-        parts: impl Iterator<Item = Piece<'a>>,
+        parts: impl Iterator<Item = &'a [u8]>,
     ) {
         let mut first = true;
         for part in parts {
@@ -65,15 +58,7 @@ impl HeaderLines {
                 false => self.0.extend_from_slice(separator),
             }
             first = false;
-            match part {
-                Piece::Plain(text) => self.0.extend_from_slice(text),
-                Piece::Pair([], value) => self.0.extend_from_slice(value),
-                Piece::Pair(name, value) => {
-                    self.0.extend_from_slice(name);
-                    self.0.push(b'=');
-                    self.0.extend_from_slice(value);
-                }
-            }
+            self.0.extend_from_slice(part);
         }
         if !first {
             self.0.extend_from_slice(b"\r\n");

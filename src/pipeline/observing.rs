@@ -110,7 +110,7 @@ impl Exchange<'_> {
         let request = self.question(route, probe, session, asked_with, operations)?;
         let (lines, request) = request;
         let upstream = &route.upstream;
-        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.worker.pools, upstream, request);
+        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.generation.pools, upstream, request);
         let answered = tokio::time::timeout(probe.timeout(), async {
             let (head, body) = asked.await?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await;
@@ -189,7 +189,7 @@ impl Exchange<'_> {
             return route.cookies.write(asked_with, ours, &after, lines);
         }
         let replaced = |name: &[u8]| operations.iter().any(|operation| operation.name() == name);
-        let fresh = jar.matching(&kept.place, kept.now).map(|cookie| (cookie.name(), cookie.value()));
+        let fresh = jar.matching(&kept.place, kept.now).map(jar::Cookie::pair);
         cookies::write_merged(fresh, asked_with, ours, &replaced, lines);
     }
 }

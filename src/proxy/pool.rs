@@ -4,7 +4,7 @@
 //! Whatever is not given back is closed at once, with everything still on its way.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::Upstream;
@@ -15,7 +15,7 @@ use crate::timers::Timers;
 const MAX_IDLE: usize = 64;
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// All pools of one worker. Cheap to clone; stays on its thread.
+/// All pools of one worker, for one generation of the upstreams. Cheap to clone; stays on its thread.
 #[derive(Debug, Clone)]
 pub struct Pools(Rc<Inner>);
 
@@ -23,26 +23,55 @@ pub struct Pools(Rc<Inner>);
 struct Inner {
     timers: Timers,
     memory: ReadMemory,
-    pools: RefCell<Vec<Rc<Pool>>>,
+    pools: RefCell<Vec<Option<Rc<Pool>>>>,
+    upkeep: Rc<Upkeep>,
+}
+
+/// What outlives a generation.
+#[derive(Debug, Default)]
+struct Upkeep {
     /// Sweeps so far: a clock of whole seconds that costs nothing to read.
     now: Rc<Cell<u32>>,
+    /// The pools of all generations.
+    all: RefCell<Vec<Weak<Pool>>>,
 }
 
 impl Pools {
     /// No connections yet. Spawn [`run`](Self::run) once per worker.
     #[must_use]
     pub fn new(timers: Timers) -> Self {
-        let (memory, pools, now) = Default::default();
-        Self(Rc::new(Inner { timers, memory, pools, now }))
+        let (memory, pools, upkeep) = Default::default();
+        Self(Rc::new(Inner { timers, memory, pools, upkeep }))
+    }
+
+    /// Those of the next generation, in which `upstreams` have the places 0, 1, 2 …: idle connections to where an
+    /// upstream was before go on waiting, whatever its place. All others are closed, and none comes back.
+    #[must_use]
+    pub fn renewed<'a>(&self, upstreams: impl IntoIterator<Item = &'a Upstream>) -> Self {
+        // Requests that are under way still look for theirs there.
+        let mut before: Vec<_> = self.0.pools.borrow().iter().flatten().cloned().collect();
+        // SECURITY: by where it leads, never by its place: that may be another app's by now.
+        let next = |upstream: &Upstream| match before.iter().position(|pool| pool.leads_to(upstream)) {
+            Some(place) => before.swap_remove(place),
+            None => self.0.upkeep.pool(upstream),
+        };
+        let pools = upstreams.into_iter().map(next).map(Some).collect();
+        before.iter().for_each(|pool| pool.retire());
+        let Inner { timers, memory, upkeep, .. } = &*self.0;
+        let (timers, memory, upkeep) = (timers.clone(), memory.clone(), Rc::clone(upkeep));
+        Self(Rc::new(Inner { timers, memory, pools: RefCell::new(pools), upkeep }))
     }
 
     /// Runs for ever: once a second, closes connections that have been idle for too long.
     pub async fn run(self) {
+        // A generation that nobody uses any more must not be kept by this.
+        let upkeep = Rc::clone(&self.0.upkeep);
+        drop(self);
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            self.sweep();
+            upkeep.sweep();
         }
     }
 
@@ -50,10 +79,10 @@ impl Pools {
     #[must_use]
     pub fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
         let mut pools = self.0.pools.borrow_mut();
-        while pools.len() <= upstream.id {
-            pools.push(Rc::new(Pool { idle: RefCell::default(), now: Rc::clone(&self.0.now) }));
+        if pools.len() <= upstream.id {
+            pools.resize(upstream.id + 1, None);
         }
-        Rc::clone(&pools[upstream.id])
+        Rc::clone(pools[upstream.id].get_or_insert_with(|| self.0.upkeep.pool(upstream)))
     }
 
     pub(super) fn timers(&self) -> &Timers {
@@ -64,16 +93,35 @@ impl Pools {
         self.0.memory.clone()
     }
 
+    #[cfg(test)]
     pub(super) fn sweep(&self) {
-        self.0.now.set(self.0.now.get().wrapping_add(1));
-        self.0.pools.borrow().iter().for_each(|pool| pool.sweep());
+        self.0.upkeep.sweep();
+    }
+}
+
+impl Upkeep {
+    fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
+        let target = upstream.target();
+        let pool =
+            Rc::new(Pool { target, idle: RefCell::default(), retired: Cell::default(), now: Rc::clone(&self.now) });
+        self.all.borrow_mut().push(Rc::downgrade(&pool));
+        pool
+    }
+
+    fn sweep(&self) {
+        self.now.set(self.now.get().wrapping_add(1));
+        self.all.borrow_mut().retain(|pool| pool.upgrade().inspect(|pool| pool.sweep()).is_some());
     }
 }
 
 /// The idle connections to one upstream.
 #[derive(Debug)]
 pub struct Pool {
+    /// Host and port.
+    target: (Box<str>, u16),
     idle: RefCell<Vec<Idle>>,
+    /// Its upstream has left the configuration.
+    retired: Cell<bool>,
     now: Rc<Cell<u32>>,
 }
 
@@ -109,9 +157,18 @@ impl Pool {
 
     fn put(&self, connection: Connection, keep_seconds: u32) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < MAX_IDLE {
+        if idle.len() < MAX_IDLE && !self.retired.get() {
             idle.push(Idle { connection, since: self.now.get(), keep_seconds });
         }
+    }
+
+    fn leads_to(&self, upstream: &Upstream) -> bool {
+        self.target == upstream.target()
+    }
+
+    fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
     }
 
     fn sweep(&self) {
@@ -183,6 +240,41 @@ mod tests {
             pools.sweep();
             assert_eq!(pools.pool(&upstream).idle_count(), 0);
             assert_eq!(app.saw(2).await[1], "1: closed");
+        });
+    }
+
+    #[test]
+    fn connections_wait_for_the_next_generation_by_where_they_lead_and_others_are_closed() {
+        run(|pools| async move {
+            let stays = App::start([vec![Step::Request, ok("1"), Step::Request, ok("2"), Step::Closed]]).await;
+            let goes = App::start([vec![Step::Request, ok("3"), Step::Closed]]).await;
+            let place = |id, app: &App| {
+                let mut upstream = app.patient();
+                upstream.id = id;
+                upstream
+            };
+            let (first, second) = (place(0, &goes), place(1, &stays));
+            let before = pools.renewed([&first, &second]);
+            assert_eq!((fetch(&before, &first).await, fetch(&before, &second).await), ("3".into(), "1".into()));
+            let moved = place(0, &stays);
+            let after = before.renewed([&moved]);
+            assert_eq!(goes.saw(2).await[1], "1: closed");
+            assert_eq!((after.pool(&moved).idle_count(), fetch(&after, &moved).await), (1, "2".into()));
+            assert!(stays.saw(2).await.iter().all(|event| event.starts_with("1: ")));
+        });
+    }
+
+    #[test]
+    fn a_connection_in_use_does_not_come_back_to_an_upstream_that_has_gone() {
+        run(|pools| async move {
+            let held = send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+            let app = App::start([vec![Step::Request, held, Step::Closed]]).await;
+            let upstream = app.patient();
+            let under_way = forward(anybody(), &HeaderLines::default(), &pools, &upstream, get()).await.unwrap();
+            let after = pools.renewed([]);
+            assert_eq!(text(under_way).await.unwrap(), "x");
+            assert_eq!(app.saw(2).await[1], "1: closed");
+            drop(after);
         });
     }
 

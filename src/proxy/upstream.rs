@@ -78,6 +78,11 @@ impl Upstream {
         })
     }
 
+    /// What must be the same for a connection to serve another upstream's requests.
+    pub(super) fn target(&self) -> (Box<str>, u16) {
+        (self.host.clone(), self.port)
+    }
+
     /// The `Host` header for the app, given what the client asked for (already checked).
     #[must_use]
     pub fn host_header(&self, from_client: &HeaderValue) -> HeaderValue {

@@ -26,6 +26,7 @@ use super::proxy_protocol;
 use super::shutdown::{Drain, DrainMember};
 use super::state::ConnectionState;
 use super::{http1, http2};
+use crate::config::schema::Limits;
 use crate::http::peer::Peer;
 use crate::timers::Timers;
 
@@ -36,6 +37,13 @@ pub(super) struct Shared {
     pub(super) max_head_size: usize,
     pub(super) timers: Timers,
     pub(super) drain: Drain,
+}
+
+impl Shared {
+    pub(super) fn new(limits: &Limits, timers: Timers, drain: Drain) -> Self {
+        let max_head_size = usize::try_from(limits.max_head_size.bytes()).unwrap_or(usize::MAX);
+        Self { timeouts: limits.into(), max_head_size, timers, drain }
+    }
 }
 
 /// One connection's own state, and what it shares with its worker.

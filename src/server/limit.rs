@@ -12,14 +12,21 @@ pub struct Connections {
     open: Arc<AtomicUsize>,
     /// Of this worker alone.
     here: Arc<AtomicUsize>,
-    max: usize,
+    max: Arc<AtomicUsize>,
 }
 
 impl Connections {
     /// At most `max` connections at a time.
     #[must_use]
     pub fn new(max: u32) -> Self {
-        Self { open: Arc::default(), here: Arc::default(), max: usize::try_from(max).unwrap_or(usize::MAX) }
+        let connections = Self { open: Arc::default(), here: Arc::default(), max: Arc::default() };
+        connections.limit(max);
+        connections
+    }
+
+    /// From now on at most `max`, for everybody who shares the bound; those that are open stay.
+    pub fn limit(&self, max: u32) {
+        self.max.store(usize::try_from(max).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
     /// The same bound with a worker's count of its own.
@@ -47,7 +54,7 @@ impl Connections {
         self.here.fetch_add(1, Ordering::Relaxed);
         // Made first, so that a refusal gives back what was counted.
         let permit = Permit { open: self.open.clone(), here: self.here.clone() };
-        (before < self.max).then_some(permit)
+        (before < self.max.load(Ordering::Relaxed)).then_some(permit)
     }
 }
 
@@ -78,6 +85,8 @@ mod tests {
         assert!(a.is_some() && b.is_some() && one.admit().is_none());
         assert_eq!((one.open(), one.open_here(), other.open_here()), (2, 1, 1));
         drop(a);
+        assert!(other.admit().is_some());
+        one.limit(3);
         assert!(other.admit().is_some());
     }
 }

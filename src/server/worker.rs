@@ -7,8 +7,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -27,8 +29,8 @@ use crate::timers::{TICK, Timers};
 /// What a worker needs besides its sockets and its handler.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// Bounds on what one client may send and how long it may take.
-    pub limits: Limits,
+    /// Bounds on what one client may send and how long it may take; a connection lives under those it began with.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// This worker's timers; somebody must run them.
     pub timers: Timers,
     /// The process-wide bound on connections.
@@ -55,19 +57,14 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let worker = Worker { connections: worker.connections.for_worker(), ..worker };
-    let shared = Rc::new(Shared {
-        timeouts: (&worker.limits).into(),
-        max_head_size: usize::try_from(worker.limits.max_head_size.bytes()).unwrap_or(usize::MAX),
-        timers: worker.timers.clone(),
-        drain: Drain::default(),
-    });
+    let drain = Drain::default();
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let acceptor = Acceptor::new(listener, worker.clone(), Rc::clone(&shared))?;
+        let acceptor = Acceptor::new(listener, worker.clone(), drain.clone())?;
         accepting.spawn_local(acceptor.run(connect.clone()));
     }
     worker.shutdown.clone().wait().await;
-    shared.drain.begin();
+    drain.begin();
     while accepting.join_next().await.is_some() {}
     Ok(())
 }
@@ -76,16 +73,19 @@ struct Acceptor {
     socket: Socket,
     door: Rc<Door>,
     worker: Worker,
+    /// The limits of new connections, and what follows from them.
+    limits: Arc<Limits>,
     shared: Rc<Shared>,
     tasks: JoinSet<()>,
     complained: Option<Instant>,
 }
 
 impl Acceptor {
-    fn new(listener: WorkerListener, worker: Worker, shared: Rc<Shared>) -> io::Result<Self> {
+    fn new(listener: WorkerListener, worker: Worker, drain: Drain) -> io::Result<Self> {
         let socket = Socket::try_from(listener.socket)?;
-        let door = Rc::new(listener.door);
-        Ok(Self { socket, door, worker, shared, tasks: JoinSet::new(), complained: None })
+        let (door, limits) = (Rc::new(listener.door), worker.limits.load_full());
+        let shared = Rc::new(Shared::new(&limits, worker.timers.clone(), drain));
+        Ok(Self { socket, door, worker, limits, shared, tasks: JoinSet::new(), complained: None })
     }
 
     async fn run<C, H, F, B>(mut self, connect: C)
@@ -122,11 +122,21 @@ impl Acceptor {
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        self.keep_up();
         let Some(permit) = self.worker.connections.admit() else {
-            let limit = self.worker.limits.max_connections;
+            let limit = self.limits.max_connections;
             return self.complain(|| tracing::warn!(limit, "connection refused: `limits.max_connections` are open"));
         };
         self.spawn(accepted, permit, connect);
+    }
+
+    /// Takes up limits that a reload has changed.
+    fn keep_up(&mut self) {
+        let limits = self.worker.limits.load();
+        if !Arc::ptr_eq(&limits, &self.limits) {
+            self.limits = Arc::clone(&limits);
+            self.shared = Rc::new(Shared::new(&limits, self.worker.timers.clone(), self.shared.drain.clone()));
+        }
     }
 
     fn spawn<C, H, F, B>(&mut self, accepted: Accepted, permit: Permit, connect: C)
@@ -185,7 +195,7 @@ async fn drain(mut tasks: JoinSet<()>, worker: &Worker) {
             let _ = worker.timers.timeout(TICK, std::future::pending::<()>()).await;
         }
     };
-    let drained = worker.timers.timeout(worker.limits.drain_timeout.get(), all).await;
+    let drained = worker.timers.timeout(worker.limits.load().drain_timeout.get(), all).await;
     if drained.is_err() {
         let open = worker.connections.open_here();
         tracing::warn!(open, "`limits.drain_timeout` has passed; cutting what is still open");

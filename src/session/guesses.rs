@@ -5,6 +5,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
@@ -16,7 +17,7 @@ const MINUTE: u64 = 60_000;
 #[derive(Debug)]
 pub struct Guesses {
     /// The minute in the upper half, the count in the lower one.
-    counters: Box<[AtomicU64]>,
+    counters: Arc<[AtomicU64]>,
     hasher: RandomState,
     per_minute: u32,
 }
@@ -27,6 +28,13 @@ impl Guesses {
     pub fn new(per_minute: Option<u32>) -> Option<Self> {
         let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
         per_minute.map(|per_minute| Self { counters, hasher: RandomState::new(), per_minute })
+    }
+
+    /// The same counters under another bound, as [`new`](Self::new) takes it: what was counted counts on.
+    #[must_use]
+    pub fn renewed(before: Option<&Self>, per_minute: Option<u32>) -> Option<Self> {
+        let Some(Self { counters, hasher, .. }) = before else { return Self::new(per_minute) };
+        per_minute.map(|per_minute| Self { counters: Arc::clone(counters), hasher: hasher.clone(), per_minute })
     }
 
     /// Counts an id that no session has; whether it was the last one allowed for this minute.
@@ -94,6 +102,15 @@ mod tests {
         guesses.count("2001:db8:1:2::1".parse().unwrap(), NOW);
         assert!(exhausted(&guesses, "2001:db8:1:2:ffff::9", NOW));
         assert!(!exhausted(&guesses, "2001:db8:1:3::1", NOW));
+    }
+
+    #[test]
+    fn under_another_bound_what_was_counted_counts_on() {
+        let before = Guesses::new(Some(9)).unwrap();
+        (0..2).for_each(|_| assert!(!before.count("192.0.2.1".parse().unwrap(), NOW)));
+        let after = Guesses::renewed(Some(&before), Some(2)).unwrap();
+        assert!(exhausted(&after, "192.0.2.1", NOW) && !exhausted(&before, "192.0.2.1", NOW));
+        assert!(Guesses::renewed(Some(&before), None).is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Keys for what the gateway signs, derived from `session.keys` by HKDF, one per purpose.
 //!
-//! `gateway` builds one per generation. The first key derives session handles and seals session cookies, all of
+//! Built by `app`, and by `reload` when the configured keys change. The first key derives session handles and seals session cookies, all of
 //! them open those; a key is generated into `data_dir` when none is configured, so that both outlive a restart.
 
 use std::fs;

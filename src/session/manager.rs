@@ -1,13 +1,14 @@
 //! All sessions: opened before a request is served, committed before its response head leaves.
 //!
 //! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
-//! `commit`, `rotation` and `endings` each hold one part of a session's life; `traveling` is what differs where
-//! sessions lie in the browsers' cookies.
+//! `commit`, `rotation`, `limit` and `endings` each hold one part of a session's life; `traveling` is what differs
+//! where sessions lie in the browsers' cookies.
 
 mod adopting;
 mod beginnings;
 mod commit;
 mod endings;
+mod limit;
 mod listing;
 mod open;
 mod rotation;
@@ -49,7 +50,8 @@ const LONGEST_AGENT: usize = 200;
 /// So many different ones share their memory; browsers of one time are far fewer.
 const MOST_AGENTS: usize = 4096;
 
-/// Sign-ins of one user wait for each other where sessions per user are limited; those of most others do not.
+/// Sign-ins of one user at this gateway wait for each other where sessions per user are limited; those of most others
+/// do not.
 const GATES: usize = 64;
 
 /// All sessions of the gateway.
@@ -58,7 +60,7 @@ pub struct Manager {
     at_rest: AtRest,
     /// Where sessions lie in cookies; the store then holds those that were presented since the start.
     traveling: Option<Traveling>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     policy: Policy,
     cookie: SessionCookie,
     /// Names under which the cookie is still read.
@@ -70,9 +72,9 @@ pub struct Manager {
     max_data_size: usize,
     max_per_user: Option<(usize, schema::OnLimit)>,
     guesses: Option<Guesses>,
-    counters: Counters,
-    agents: Mutex<HashSet<Arc<str>>>,
-    gates: [tokio::sync::Mutex<()>; GATES],
+    counters: Arc<Counters>,
+    agents: Arc<Mutex<HashSet<Arc<str>>>>,
+    gates: Arc<[tokio::sync::Mutex<()>; GATES]>,
 }
 
 /// How records lie in the store.
@@ -102,6 +104,9 @@ pub enum Error {
     /// The user has `session.max_per_user` sessions, and `on_limit` is `deny`.
     #[error("the user has session.max_per_user sessions already")]
     TooManySessions,
+    /// The same user has signed in elsewhere, again and again, before this sign-in could be counted.
+    #[error("too many sign-ins of one user at once")]
+    Outrun,
     /// The session lies in cookies, and this is more than browsers keep.
     #[error("the session is larger than browsers keep in cookies: let `store` be of another type")]
     TooLargeForCookies,
@@ -135,10 +140,11 @@ impl Manager {
     pub fn new(
         session: &schema::Session,
         unknown_ids_per_minute: Option<u32>,
-        keyring: Keyring,
+        keyring: impl Into<Arc<Keyring>>,
         store: Arc<dyn Store>,
         at_rest: AtRest,
     ) -> Self {
+        let keyring = keyring.into();
         let cookie = SessionCookie::from_config(&session.cookie);
         let previous: Vec<_> = session.cookie.previous_names.iter().map(|name| cookie.renamed(name)).collect();
         let traveling = match &at_rest {
@@ -161,10 +167,27 @@ impl Manager {
             max_data_size: usize::try_from(session.max_data_size.bytes()).unwrap_or(usize::MAX),
             max_per_user: session.max_per_user.map(|most| (most as usize, session.on_limit)),
             guesses: Guesses::new(unknown_ids_per_minute),
-            counters: Counters::default(),
-            agents: Mutex::default(),
-            gates: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            counters: Arc::default(),
+            agents: Arc::default(),
+            gates: Arc::new(std::array::from_fn(|_| tokio::sync::Mutex::default())),
         }
+    }
+
+    /// The same sessions under other rules, and under other keys if there are any: what [`new`](Self::new) would make
+    /// of them, but what was counted counts on, and who waits at a gate still waits for everybody.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        session: &schema::Session,
+        unknown_ids_per_minute: Option<u32>,
+        keyring: Option<Keyring>,
+    ) -> Self {
+        let keyring = keyring.map_or_else(|| Arc::clone(&self.keyring), Arc::new);
+        let guesses = Guesses::renewed(self.guesses.as_ref(), unknown_ids_per_minute);
+        let next = Self::new(session, None, keyring, Arc::clone(&self.store), self.at_rest.clone());
+        let traveling = next.traveling.map(|traveling| traveling.after(self.traveling.as_ref()));
+        let (counters, agents, gates) = (Arc::clone(&self.counters), Arc::clone(&self.agents), Arc::clone(&self.gates));
+        Self { guesses, traveling, counters, agents, gates, ..next }
     }
 
     /// The session cookie's names, which no app gets to see; the present one first.

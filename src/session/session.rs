@@ -2,6 +2,7 @@
 //!
 //! Made by `manager::open`, given back to `manager::commit`. Owned by the request, so it needs no lock.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +37,12 @@ pub struct Session {
     pub(super) tells_again: bool,
     /// The answer is a failure (5xx); settled at commit.
     pub(super) has_failed: bool,
+    /// It was said that what the app wanted kept is too large.
+    pub(super) has_refused_data: Cell<bool>,
     /// The answer may bring the browser a new id because the old one is old; settled at commit.
     pub(super) may_rotate: bool,
+    /// Where a sign-in stands, where sessions per user are limited; settled at commit.
+    pub(super) turn: Option<Turn>,
     /// What a sign-in of a moment ago left under the id that the browser presented.
     pub(super) replaced: Option<Box<BeforeSignIn>>,
     /// When the request was received.
@@ -46,6 +51,13 @@ pub struct Session {
     pub(super) pieces: usize,
     /// The store did not answer: whose session it is, if any, is not known.
     pub(super) is_cut_off: bool,
+}
+
+/// What a user's counter of sign-ins showed before their sessions were counted: see `manager::limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub counter: Key,
+    pub seen: u64,
 }
 
 /// What is still known of the id before a sign-in.

@@ -32,7 +32,8 @@ pub use self::tls::TlsError;
 
 use self::channel::{Channel, Names};
 use self::message::Message;
-use self::options::{Target, table_prefix};
+pub(crate) use self::options::Target;
+use self::options::table_prefix;
 use self::pool::{Failure, Kind, Param, Pool};
 use self::receipts::{Receipt, Receipts};
 use self::row::{Values, to_column};

@@ -4,12 +4,15 @@
 //! - `redis/address.rs` has the forms of the URL, `redis/names.rs` what is kept under which name, `redis/codec.rs` how
 //!   an entry looks, `redis/*.lua` each write as one step, `redis/listener.rs` how gateways hear of each other.
 //! - Redis 7 or Valkey. With ACLs the user needs `~PREFIX*`, `&PREFIX*`, the commands of the scripts and `PUBLISH`,
-//!   `SUBSCRIBE`, `PING`, `INFO`, `ZSCAN`, `ZCOUNT`, `EVALSHA`, `EVAL` and `CLIENT TRACKING`.
+//!   `SUBSCRIBE`, `PING`, `INFO`, `ZSCAN`, `ZCOUNT`, `EVALSHA`, `EVAL` and `CLIENT TRACKING`; in a
+//!   Cluster also `CLUSTER SLOTS` and `CLUSTER INFO`.
 //! - Every key has a time to live, a day longer than the entry may: Redis's clock only clears away what nobody swept,
 //!   ours decides. So `maxmemory-policy` must be `noeviction`: any other signs people out when memory is short.
 //! - What Redis acknowledges it may still lose: the last second with `appendfsync everysec`, the last moment before a
-//!   failover. Sessions then end early or lose a change. A *delete* is repeated after every reconnection, so
-//!   that a logout stands.
+//!   failover. Sessions then end early or lose a change. A *delete* is repeated for a minute, after every
+//!   reconnection, and in a Cluster after every failover, so that a logout stands. It does not when its gateway dies with
+//!   the master, and between a Cluster's failover and the repetition, half a second. `WAIT` would hold up all requests
+//!   that share the connection and not save the write either: a replica that did not confirm may be the one promoted.
 //! - Each write knows itself when it is sent again after a connection broke, so it is done once and answers the same.
 //! - A delete leaves a tombstone for some minutes: an update cannot insert, but a `create` that was held up on a
 //!   connection that broke could still come after the delete.

@@ -1,13 +1,15 @@
 //! What goes through the gateway, in numbers: requests by route and status, and how apps answer.
 //!
-//! Each worker counts in a [`Tally`] of its own, which `pipeline` writes; `admin` adds them up when it is asked.
+//! Each worker counts in a [`Tally`] of its own, which `pipeline` writes; `admin` adds them up when it is asked. The
+//! numbers belong to a route's *name*: a reload that moves a route goes on counting.
 //! PERF: one writer for each number, so that counting is a plain load and store: no locked instruction, no cache line
 //! that goes from core to core, no allocation.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -20,18 +22,24 @@ pub const BOUNDS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 const LOWEST_STATUS: u16 = 100;
 const STATUSES: usize = 500;
 
-/// The numbers of all workers.
-#[derive(Debug)]
+/// The numbers of all workers, of all generations.
+#[derive(Debug, Default)]
 pub struct Traffic {
-    routes: usize,
-    workers: Mutex<Vec<Arc<[Counters]>>>,
+    workers: Mutex<Vec<ByName>>,
 }
+
+/// One worker's numbers, by the name of the route; `None` for what falls on no route.
+type ByName = HashMap<Option<Arc<str>>, Arc<Counters>>;
+
+/// A worker's place among the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Seat(usize);
 
 /// One worker's numbers, which no other thread writes.
 #[derive(Debug)]
 pub struct Tally {
     /// One for each route, and one for what falls on none: our own pages, and requests that are turned away before.
-    routes: Arc<[Counters]>,
+    routes: Box<[Arc<Counters>]>,
     /// A second thread would lose counts: no `Sync`.
     _one_thread: PhantomData<Cell<()>>,
 }
@@ -75,25 +83,38 @@ pub struct Summary {
 }
 
 impl Traffic {
-    /// Numbers for so many routes.
-    #[must_use]
-    pub fn new(routes: usize) -> Self {
-        Self { routes, workers: Mutex::default() }
-    }
-
     /// One more worker.
     #[must_use]
-    pub fn join(&self) -> Tally {
-        let routes: Arc<[Counters]> = (0..=self.routes).map(|_| Counters::new()).collect();
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&routes));
+    pub fn join(&self) -> Seat {
+        let mut workers = self.workers();
+        workers.push(ByName::default());
+        Seat(workers.len() - 1)
+    }
+
+    /// What the worker of this seat counts in from now on, for routes of these names. Routes may share a name, and
+    /// then their numbers. What it has counted under a name goes on; names that are gone are forgotten.
+    #[must_use]
+    pub fn tally<'a>(&self, seat: Seat, routes: impl IntoIterator<Item = &'a Arc<str>>) -> Tally {
+        let mut workers = self.workers();
+        let (mut before, mut now) = (ByName::default(), ByName::default());
+        let known = workers.get_mut(seat.0).unwrap_or(&mut before);
+        let names = routes.into_iter().map(|name| Some(Arc::clone(name))).chain([None]);
+        let mut counters = |name: Option<Arc<str>>| {
+            let goes_on = || known.get(&name).cloned().unwrap_or_else(|| Arc::new(Counters::new()));
+            let counters = now.get(&name).cloned().unwrap_or_else(goes_on);
+            now.insert(name, Arc::clone(&counters));
+            counters
+        };
+        let routes = names.map(&mut counters).collect();
+        *known = now;
         Tally { routes, _one_thread: PhantomData }
     }
 
-    /// What became of the requests of a route, by its place in the configuration; `None`: of those that fell on none.
+    /// What became of the requests of the routes of a name; `None`: of those that fell on none.
     #[must_use]
-    pub fn summary(&self, route: Option<usize>) -> Summary {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let counters: Vec<_> = workers.iter().filter_map(|routes| routes.get(route.unwrap_or(self.routes))).collect();
+    pub fn summary(&self, route: Option<&Arc<str>>) -> Summary {
+        let (workers, name) = (self.workers(), route.cloned());
+        let counters: Vec<_> = workers.iter().filter_map(|names| names.get(&name)).collect();
         let sum = |number: &dyn Fn(&Counters) -> &AtomicU64| -> u64 {
             counters.iter().map(|counters| number(counters).load(Ordering::Relaxed)).sum()
         };
@@ -104,6 +125,10 @@ impl Traffic {
             times: std::array::from_fn(|n| sum(&|counters| &counters.times[n])),
             time: Duration::from_micros(sum(&|counters| &counters.time_us)),
         }
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<ByName>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,34 +210,47 @@ mod tests {
 
     #[test]
     fn the_numbers_of_all_workers_are_added_up() {
-        let traffic = Traffic::new(2);
-        let (one, two) = (traffic.join(), traffic.join());
+        let (traffic, [a, b]) = (Traffic::default(), ["a", "b"].map(Arc::from));
+        let [one, two] = [(); 2].map(|()| traffic.tally(traffic.join(), [&a, &b]));
         one.answered(Some(0), StatusCode::OK);
         two.answered(Some(0), StatusCode::OK);
         two.answered(Some(1), StatusCode::NOT_FOUND);
         two.answered(None, StatusCode::SEE_OTHER);
         one.failed(Some(1), Fault::Broken);
-        assert_eq!(traffic.summary(Some(0)).statuses, [(200, 2)]);
-        assert_eq!(traffic.summary(Some(1)).statuses, [(404, 1)]);
-        assert_eq!(traffic.summary(Some(1)).faults[Fault::Broken as usize], (Fault::Broken, 1));
+        assert_eq!(traffic.summary(Some(&a)).statuses, [(200, 2)]);
+        assert_eq!(traffic.summary(Some(&b)).statuses, [(404, 1)]);
+        assert_eq!(traffic.summary(Some(&b)).faults[Fault::Broken as usize], (Fault::Broken, 1));
         assert_eq!(traffic.summary(None).statuses, [(303, 1)]);
     }
 
     #[test]
+    fn a_route_that_moves_goes_on_counting_and_one_that_is_gone_is_forgotten() {
+        let (traffic, [a, b]) = (Traffic::default(), ["a", "b"].map(Arc::from));
+        let seat = traffic.join();
+        let before = traffic.tally(seat, [&a, &b, &b]);
+        (0..3).for_each(|route| before.answered(Some(route), StatusCode::OK));
+        let after = traffic.tally(seat, [&b]);
+        after.answered(Some(0), StatusCode::OK);
+        before.answered(Some(1), StatusCode::OK);
+        assert_eq!(traffic.summary(Some(&b)).statuses, [(200, 4)]);
+        assert_eq!(traffic.summary(Some(&a)).statuses, []);
+    }
+
+    #[test]
     fn an_app_is_timed_once_in_each_tick() {
-        let traffic = Traffic::new(1);
-        let tally = traffic.join();
+        let (traffic, a) = (Traffic::default(), Arc::from("a"));
+        let tally = traffic.tally(traffic.join(), [&a]);
         for now in [1, 1, 1, 2, 3, 3] {
             tally.served(Some(0), tally.watch(Some(0), Timestamp(now)));
         }
-        assert_eq!(traffic.summary(Some(0)).times.iter().sum::<u64>(), 3);
+        assert_eq!(traffic.summary(Some(&a)).times.iter().sum::<u64>(), 3);
         assert!(tally.watch(None, Timestamp(9)).is_none());
     }
 
     #[test]
     fn every_status_has_a_place() {
-        let traffic = Traffic::new(0);
-        let tally = traffic.join();
+        let traffic = Traffic::default();
+        let tally = traffic.tally(traffic.join(), []);
         for status in [100, 599, 999] {
             tally.answered(None, StatusCode::from_u16(status).unwrap());
         }

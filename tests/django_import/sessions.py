@@ -1,29 +1,39 @@
 """Sessions as a real Django writes them, for tests/django_import.rs.
 
     python sessions.py write DIRECTORY     db.sqlite3 and files/ with some sessions; prints their ids by name
-    python sessions.py encode COUNT        random sessions, one JSON line each: what was kept, and how it is written
+    python sessions.py write DIRECTORY TIME_ZONE
+                                           the same with USE_TZ = False
+    python sessions.py encode COUNT        random sessions, one JSON line each: what was kept, how it is written and signed
     python sessions.py decode              reads such lines, and fails at the first that Django reads otherwise
 """
 
 import json
+import os
 import random
 import sys
-from datetime import datetime, timedelta, timezone
+import time
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
 import django
 from django.conf import settings
 from django.contrib import auth
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 from django.http import HttpRequest
 from django.test.utils import override_settings
+from django.utils import timezone
 
 APPS = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
 SECRET, BEFORE = "the secret key of this test, now", "the secret key of this test, before"
 
 
-def configure(directory):
+def configure(directory, zone=None):
+    if zone:
+        # As Django does with TIME_ZONE when settings come from a file.
+        os.environ["TZ"] = zone
+        time.tzset()
     settings.configure(
         SECRET_KEY=SECRET,
         SECRET_KEY_FALLBACKS=[BEFORE],
@@ -32,7 +42,8 @@ def configure(directory):
         MIGRATION_MODULES={name.rpartition(".")[2]: None for name in APPS},
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         SESSION_FILE_PATH=str(Path(directory) / "files"),
-        USE_TZ=True,
+        USE_TZ=zone is None,
+        TIME_ZONE=zone or "America/Chicago",
     )
     django.setup()
 
@@ -53,8 +64,8 @@ def session(engine, user=None, expiry=None, **data):
     return request.session.session_key
 
 
-def write(directory):
-    configure(directory)
+def write(directory, zone=None):
+    configure(directory, zone)
     (Path(directory) / "files").mkdir()
     call_command("migrate", run_syncdb=True, verbosity=0)
     user = auth.get_user_model().objects.create_user
@@ -67,11 +78,11 @@ def write(directory):
             "compressed": session(engine, ann, notes="all the same " * 400),
             "browser": session(engine, bob, 0),
             "sliding": session(engine, bob, 3600),
-            "moment": session(engine, bob, datetime.now(timezone.utc) + timedelta(hours=2)),
+            "moment": session(engine, bob, timezone.now() + timedelta(hours=2)),
             "nan": session(engine, bob, value=float("nan"), half="\ud800"),
             "inactive": session(engine, carl),
             "changed": session(engine, dora),
-            "expired": session(engine, ann, datetime.now(timezone.utc) - timedelta(seconds=5)),
+            "expired": session(engine, ann, timezone.now() - timedelta(seconds=5)),
         }
         with override_settings(SECRET_KEY=BEFORE):
             ids[engine]["fallback"] = session(engine, ann, step=4)
@@ -84,20 +95,44 @@ def write(directory):
     print(json.dumps(ids))
 
 
+class OwnStore(SessionStore):
+    """A class of the app's own: its name is part of the key that signs."""
+
+
+CLASSES = {kind.__name__: kind for kind in (SessionStore, OwnStore)}
+
+
+def words(most):
+    """Text that can be packed, but not too well."""
+    kinds = ("Grüße", "tea", "🧥", *(f"{random.getrandbits(40):x}" for _ in range(99)))
+    return " ".join(random.choice(kinds) for _ in range(random.randrange(most)))
+
+
 def value(depth=0):
-    kinds = [None, True, -7, 2**40, 0.5, "", "plain", "Grüße 🧥 \"\\\n\u2028", "long " * random.randrange(60)]
-    if depth < 3 and random.random() < 0.4:
-        inner = [value(depth + 1) for _ in range(random.randrange(4))]
+    kinds = [None, True, -7, 2**40, 2**70, -(10**30), 0.5, 1e-7, -1.5e300, 0.1 + 0.2, float("nan"), float("-inf"), "",
+             "Grüße 🧥 \"\\\n\u2028\x00", "\ud800", "long " * random.randrange(60), words(40)]
+    if depth < 4 and random.random() < 0.4:
+        inner = [value(depth + 1) for _ in range(random.randrange(5))]
         return inner if random.random() < 0.5 else {f"k{n}": item for n, item in enumerate(inner)}
     return random.choice(kinds)
+
+
+def compact(kept):
+    return json.dumps(kept, separators=(",", ":"))
 
 
 def encode(count):
     configure(".")
     random.seed(4)
-    for _ in range(count):
+    for number in range(count):
         kept = {random.choice("abcdefgäß🧥") * 3: value() for _ in range(random.randrange(6))}
-        print(json.dumps({"kept": json.dumps(kept, separators=(",", ":")), "data": store("db").encode(kept)}))
+        if number % 100 == 0:
+            # Longer than the window of zlib, and than one of its blocks.
+            kept["page"] = words(30_000)
+        name, secret = random.choice(list(CLASSES)), BEFORE if number % 3 == 0 else SECRET
+        with override_settings(SECRET_KEY=secret):
+            data = CLASSES[name]().encode(kept)
+        print(json.dumps({"kept": compact(kept), "data": data, "class": name, "secret": secret}))
 
 
 def decode():
@@ -105,8 +140,9 @@ def decode():
     count = 0
     for line in sys.stdin:
         line = json.loads(line)
-        read = store("db").decode(line["data"])
-        if read != json.loads(line["kept"]):
+        # As text: NaN is not even itself.
+        read = compact(CLASSES[line["class"]]().decode(line["data"]))
+        if read != line["kept"]:
             sys.exit(f"{line['data']}\nreads as {read}\nnot as {line['kept']}")
         count += 1
     print(count)

@@ -79,8 +79,7 @@ impl Process {
 
     /// Asks it to end as a service manager would; returns when it has.
     pub fn terminate(mut self) -> (ExitStatus, String) {
-        let signalled = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status().unwrap();
-        assert!(signalled.success());
+        self.signal("TERM");
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -93,6 +92,22 @@ impl Process {
             self.log.push(line);
         }
         (status, self.log.join("\n"))
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let signalled = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
+        assert!(signalled.success());
+    }
+
+    /// Reads its log on to the next line with these words.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let line = self.next_line();
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     fn next_line(&mut self) -> String {
@@ -111,6 +126,11 @@ impl Drop for Process {
         // It has ended already where a test called `terminate`.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            // Why it answered as it did.
+            self.log.extend(self.lines.iter());
+            eprintln!("{}", self.log.join("\n"));
+        }
     }
 }
 

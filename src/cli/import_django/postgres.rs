@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::sources::{BATCH, Found, UserTable, quoted};
 use crate::clock::Timestamp;
 use crate::session::django::{End, Flaw, User, Users};
+use crate::store::postgres::Target;
 
 /// How long the server may take to answer the door.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,11 +24,10 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
-        // The parser's own message may quote the password.
-        let mut config: Config = url.parse().ok().context("--database is no URL that PostgreSQL understands")?;
-        let place = place(&config);
+        let Target { mut config, tls, place } = Target::parse("--database", url)?;
         config.application_name("cloakroom import").connect_timeout(PATIENCE);
-        let (client, connection) = config.connect(NoTls).await.with_context(|| format!("{place} cannot be reached"))?;
+        let place = format!("postgres://{place}/{}", config.get_dbname().unwrap_or_default());
+        let (client, connection) = config.connect(tls).await.with_context(|| format!("{place} cannot be reached"))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::warn!(%error, "the connection to Django's database broke");
@@ -43,13 +43,29 @@ impl Postgres {
     }
 
     pub async fn next(&self, table: &str, after: &str) -> anyhow::Result<Vec<Found>> {
+        let rows = self.read_rows(table, after).await;
+        rows.with_context(|| format!("{}: table {table}", self.place))
+    }
+
+    async fn read_rows(&self, table: &str, after: &str) -> Result<Vec<Found>, tokio_postgres::Error> {
+        let column = self.client.prepare(&format!("SELECT expire_date FROM {table} LIMIT 0")).await?;
+        // Django's own column names a moment, with USE_TZ = False too; that of a table made otherwise may not.
+        let is_local = column.columns().first().is_some_and(|column| *column.type_() == Type::TIMESTAMP);
+        let shown = if is_local {
+            r#"to_char(expire_date, 'YYYY-MM-DD"T"HH24:MI:SS.US')"#
+        } else {
+            "extract(epoch FROM expire_date)::float8"
+        };
         let statement = format!(
-            "SELECT session_key::text, coalesce(session_data::text, ''), extract(epoch FROM expire_date)::float8 FROM {table} \
+            "SELECT session_key::text, coalesce(session_data::text, ''), {shown} FROM {table} \
              WHERE session_key > $1::text ORDER BY session_key LIMIT {BATCH}"
         );
-        let rows = self.client.query(&statement, &[&after]).await;
-        let rows = rows.with_context(|| format!("{}: table {table}", self.place))?;
-        Ok(rows.iter().map(|row| Found::new(row.get(0), row.get(1), end(row.get(2)))).collect())
+        let rows = self.client.query(&statement, &[&after]).await?;
+        let end_of = |row: &Row| match is_local {
+            true => End::from_text(row.get::<_, Option<&str>>(2).unwrap_or_default()),
+            false => end(row.get(2)),
+        };
+        Ok(rows.iter().map(|row| Found::new(row.get(0), row.get(1), end_of(row))).collect())
     }
 
     pub async fn users(&self, table: &UserTable<'_>) -> anyhow::Result<Option<Users>> {
@@ -83,15 +99,6 @@ impl Postgres {
 fn end(seconds: Option<f64>) -> Result<End, Flaw> {
     // Saturates at both ends.
     seconds.map(|seconds| End::At(Timestamp((seconds * 1000.0).round() as u64))).ok_or(Flaw::Expiry)
-}
-
-fn place(config: &Config) -> String {
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => "localhost".to_owned(),
-    };
-    format!("postgres://{host}/{}", config.get_dbname().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use zeroize::Zeroizing;
@@ -53,7 +53,6 @@ struct Directory {
     path: PathBuf,
     prefix: String,
     names: std::vec::IntoIter<String>,
-    age: Duration,
 }
 
 impl Source {
@@ -116,7 +115,7 @@ impl Directory {
             }
         }
         names.sort_unstable();
-        Ok(Self { path: path.into(), prefix, names: names.into_iter(), age: options.cookie_age() })
+        Ok(Self { path: path.into(), prefix, names: names.into_iter() })
     }
 
     fn next(&mut self) -> anyhow::Result<Vec<Found>> {
@@ -140,7 +139,7 @@ impl Directory {
         let written = Timestamp(0).plus(written);
         // A text that is none is as unreadable as a forged one.
         let data = String::from_utf8(fs::read(&path)?).unwrap_or_default();
-        Ok(Found::new(name[self.prefix.len()..].to_owned(), data, Ok(End::After(written, self.age))))
+        Ok(Found::new(name[self.prefix.len()..].to_owned(), data, Ok(End::After(written))))
     }
 }
 
@@ -154,7 +153,13 @@ pub(super) fn quoted(name: &str) -> String {
 fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
     let Some(rest) = url.strip_prefix("sqlite://") else {
         // SECURITY: what stands before it may be followed by a password.
-        anyhow::ensure!(!url.contains("://"), "--database is postgres://…, sqlite:///path or the path of a file");
+        anyhow::ensure!(
+            !url.contains("://"),
+            "--database is postgres://…, sqlite:///path or the path of an SQLite file. From another kind, Django itself \
+             copies sessions and users into one: `manage.py dumpdata --natural-foreign sessions auth.group auth.user -o \
+             moving.json`; then, with DATABASES set to an SQLite file, `manage.py migrate` and `manage.py loaddata \
+             moving.json`"
+        );
         return Ok(url.into());
     };
     let absolute = PathBuf::from(rest.replacen("//", "/", 1));

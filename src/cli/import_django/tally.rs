@@ -1,8 +1,10 @@
-//! What became of the rows: counted, and shown while it takes long.
+//! What became of the rows: counted, and shown while there are more.
 //!
 //! Filled by `import_django`. The first line of the text is for scripts too, so its words stay.
 
-use std::io::{IsTerminal, Write as _};
+use indicatif::ProgressBar;
+
+use super::super::bar::bar;
 
 /// So many unreadable rows are named; after that they are counted.
 const MOST_NAMED: usize = 20;
@@ -67,55 +69,36 @@ impl Tally {
     }
 }
 
-/// The count so far, shown on a terminal.
-#[derive(Default)]
+/// The count so far, as a bar; drawn on a terminal only.
 pub(super) struct Progress {
     tally: Tally,
-    done: usize,
-    total: usize,
+    bar: ProgressBar,
 }
 
 impl Progress {
-    /// How many rows lie between two signs of life.
-    const STEP: usize = 1000;
-
     pub fn of(total: usize) -> Self {
-        Self { total, ..Self::default() }
+        Self { tally: Tally::default(), bar: bar(total as u64, "{pos} of {len} sessions") }
     }
 
     pub fn take(&mut self, outcome: Option<Outcome>) {
         let Some(outcome) = outcome else { return };
-        self.done += 1;
+        self.bar.inc(1);
         if let Some(line) = self.tally.count(outcome) {
-            self.clear();
-            eprintln!("{line}");
-        }
-        if self.done.is_multiple_of(Self::STEP) {
-            self.show();
+            self.say(&line);
         }
     }
 
     /// All rows are done.
     pub fn end(self) -> Tally {
-        self.clear();
+        self.bar.finish_and_clear();
         if self.tally.unreadable > MOST_NAMED {
             eprintln!("… and {} more", self.tally.unreadable - MOST_NAMED);
         }
         self.tally
     }
 
-    fn show(&self) {
-        let mut screen = std::io::stderr();
-        if screen.is_terminal() {
-            // Only a picture: a terminal that is gone ends nothing.
-            let _ = write!(screen, "\r{} of {} ", self.done, self.total.max(self.done)).and_then(|()| screen.flush());
-        }
-    }
-
-    fn clear(&self) {
-        if self.done >= Self::STEP && std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 }
 

@@ -62,7 +62,17 @@ fn check_urls(store: &Store, checks: &mut Checks<'_>) {
     let (schemes, example): (&[&str], _) = match store.kind {
         StoreType::Memory | StoreType::Disk | StoreType::Cookie => (&[], ""),
         StoreType::Redis => (
-            &["redis:", "rediss:", "unix:", "redis+sentinel:", "rediss+sentinel:", "redis+cluster:", "rediss+cluster:"],
+            &[
+                "redis:",
+                "rediss:",
+                "valkey:",
+                "valkeys:",
+                "unix://",
+                "redis+sentinel:",
+                "rediss+sentinel:",
+                "redis+cluster:",
+                "rediss+cluster:",
+            ],
             "redis://redis:6379",
         ),
         StoreType::Postgres => (&["postgres:", "postgresql:"], "postgres://cloakroom@db/cloakroom"),
@@ -102,6 +112,7 @@ mod tests {
         assert!(problems("{ type: postgres, url: 'redis://a' }").contains("must begin with one of postgres:"));
         assert!(problems("{ type: disk, url: 'redis://a' }").contains("is for `type: redis`"));
         assert_eq!(problems("{ type: redis, url: 'redis://:secret@a:6379/1' }"), "");
+        assert_eq!(problems("{ type: redis, url: 'valkeys://a' }"), "");
         assert_eq!(problems("{ type: postgres, url: 'postgres://a/b', listen_url: 'postgres://c/b' }"), "");
         assert!(problems("{ type: redis, url: 'redis://a', listen_url: 'postgres://a' }").contains("store.listen_url"));
     }

@@ -14,9 +14,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -81,6 +83,7 @@ fn start(listener: Listener, limits: Limits, timers: Timers) -> Server {
         ListenerAddress::Unix(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
     };
     let (shutdown, connections) = (Shutdown::default(), Connections::new(limits.max_connections));
+    let limits = Arc::new(ArcSwap::from_pointee(limits));
     let worker = Worker { limits, timers, connections: connections.clone(), shutdown: shutdown.signal() };
     let app = Rc::new(App::default());
     let handler = {

@@ -1,7 +1,7 @@
 //! The outer layer: `django.core.signing` as session stores use it, and the format before Django 3.1.
 //!
 //! `payload ":" seconds in base 62 ":" HMAC-SHA256`, all in base64url without padding; a payload that begins with
-//! `.` is compressed. Called by `row`. Byte for byte what Django writes, but for the choices of its zlib.
+//! `.` is compressed. Called by `row`. Byte for byte what Django writes, which takes the same zlib (Cargo.toml).
 
 use std::io::{Read, Write};
 
@@ -18,6 +18,9 @@ use super::Flaw;
 
 /// SECURITY: a session that unpacks to more is somebody's bomb, and larger than any store of ours takes.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What zlib takes when nobody says, as Django does.
+const ZLIB_LEVEL: u32 = 6;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -151,7 +154,7 @@ fn inflated(packed: &[u8]) -> Result<Vec<u8>, Flaw> {
 }
 
 fn deflated(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(6));
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(ZLIB_LEVEL));
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok()
 }

@@ -66,7 +66,7 @@ impl Manager {
         }
         let id = Id::generate()?;
         let mut meta = self.envelope(&id, &before, visit);
-        let mut record = self.with_bounded_data(&before, &session.changes, visit, &meta.handle);
+        let mut record = self.with_bounded_data(&before, session, visit, &meta.handle);
         record.issued = self.issue(&record, visit.now);
         if record.is_empty() && !session.changes.contains(&Change::Begin) {
             return Ok(None);
@@ -83,6 +83,7 @@ impl Manager {
             }
             Err(error) => return Err(error.into()),
         }
+        self.count_in(session.turn, id.key(), visit.now).await?;
         self.note(event, &meta, Some(visit.address), "");
         self.end_others(session, &record, id.key()).await?;
         self.give(&id, &record, visit).await

@@ -19,12 +19,21 @@ use super::{Committed, Error, Event, Manager, Visit};
 use crate::clock::Timestamp;
 use crate::store::{self, Entry, Key, Updated};
 
+/// So often does a sign-in start over because the same user has signed in elsewhere: each time, that one is through.
+const MOST_STARTS: usize = 64;
+
 /// A session as it was last read, with the id under which it lives.
 pub(super) struct Live {
     pub id: Id,
     pub key: Key,
     pub entry: Arc<Entry>,
     pub hold: Hold,
+}
+
+impl From<&Found> for Live {
+    fn from(found: &Found) -> Self {
+        Self { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry), hold: found.hold() }
+    }
 }
 
 /// What somebody else has made of a session.
@@ -171,7 +180,28 @@ impl Manager {
     /// Writes what was recorded: to the session that was found, or to a new one.
     async fn write(&self, session: &mut Session, visit: Visit<'_>) -> Result<Cookie, Error> {
         // Held until the sign-in is written.
-        let _gate = match self.admit(session, visit).await {
+        let _gate = self.wait_in_line(session).await;
+        let mut written = self.admit_and_write(session, None, visit).await;
+        for _ in 1..MOST_STARTS {
+            let Err(Error::Outrun) = written else { break };
+            // Before the user's sessions are counted again: which of them is this one's may be another by now.
+            let latest = match &session.found {
+                Some(found) => Some(self.reload(&Live::from(found)).await?),
+                None => None,
+            };
+            written = self.admit_and_write(session, latest, visit).await;
+        }
+        written
+    }
+
+    /// `latest`: what has become of the session since it was found, if anybody has looked.
+    async fn admit_and_write(
+        &self,
+        session: &mut Session,
+        latest: Option<Reloaded>,
+        visit: Visit<'_>,
+    ) -> Result<Cookie, Error> {
+        session.turn = match self.admit(session, visit).await {
             Err(Error::TooManySessions) if !session.changes.iter().any(Change::is_the_gateways_own) => {
                 // It is the app that signs in, and its answer goes out in any case.
                 session.changes.retain(|change| change.user().is_none());
@@ -181,7 +211,7 @@ impl Manager {
         };
         let session = &*session;
         let given = match &session.found {
-            Some(found) => self.write_to(found, session, visit).await?,
+            Some(found) => self.write_to(found, latest, session, visit).await?,
             None => self.begin(session, session.replaced.as_deref(), visit).await?,
         };
         Ok(match (given, session.presented) {
@@ -194,6 +224,7 @@ impl Manager {
     async fn write_to(
         &self,
         found: &Found,
+        latest: Option<Reloaded>,
         session: &Session,
         visit: Visit<'_>,
     ) -> Result<Option<Vec<HeaderValue>>, Error> {
@@ -201,11 +232,17 @@ impl Manager {
             // The way from the old id must last as long as the session does.
             self.touch(found, record, visit.now).await;
         }
-        let mut live =
-            Live { id: found.id.clone(), key: found.key, entry: Arc::clone(&found.entry), hold: found.hold() };
+        let mut latest = latest.unwrap_or_else(|| Reloaded::Live(Live::from(found)));
         loop {
+            let live = match latest {
+                Reloaded::Live(live) => live,
+                Reloaded::SignedIn(before) => {
+                    return self.begin_after_the_end(session, Some(&before), visit).await;
+                }
+                Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
+            };
             let Some(before) = record_of(&live.entry) else { return Ok(None) };
-            let after = self.with_bounded_data(before, &session.changes, visit, &live.entry.meta.handle);
+            let after = self.with_bounded_data(before, session, visit, &live.entry.meta.handle);
             let rotation = self.rotation(&live, before, &after, session, visit.now);
             let last_seen = if session.is_no_activity { live.entry.last_seen() } else { visit.now };
             let written = match rotation {
@@ -232,13 +269,7 @@ impl Manager {
                     Hold::Own | Hold::Offered => self.give(&live.id, &record, visit).await,
                 };
             }
-            match self.reload(&live).await? {
-                Reloaded::Live(latest) => live = latest,
-                Reloaded::SignedIn(before) => {
-                    return self.begin_after_the_end(session, Some(&before), visit).await;
-                }
-                Reloaded::Ended => return self.begin_after_the_end(session, None, visit).await,
-            }
+            latest = self.reload(&live).await?;
         }
     }
 
@@ -279,10 +310,11 @@ impl Manager {
     pub(super) fn with_bounded_data(
         &self,
         before: &Record,
-        changes: &[Change],
+        session: &Session,
         visit: Visit<'_>,
         handle: &store::Handle,
     ) -> Record {
+        let changes = &session.changes;
         let apply = |changes: &mut dyn Iterator<Item = &Change>| {
             let mut record = before.clone();
             changes.for_each(|change| change.apply(&mut record, visit.now));
@@ -294,11 +326,11 @@ impl Manager {
             return record;
         }
         if changes.iter().any(Change::is_of_data) {
-            self.refuse_data(size, handle);
+            self.refuse_data(session, size, handle);
             record = apply(&mut changes.iter().filter(|change| !change.is_of_data()));
         }
         if !self.travels(&record) && changes.iter().any(|change| change.user().is_some()) {
-            self.refuse_data(record.data.size() + record.flash.size(), handle);
+            self.refuse_data(session, record.data.size() + record.flash.size(), handle);
             (record.data, record.flash) = Default::default();
         }
         let says_app = |change: &Change| matches!(change, Change::AppSignIn { .. });
@@ -309,7 +341,11 @@ impl Manager {
         record
     }
 
-    fn refuse_data(&self, size: usize, handle: &store::Handle) {
+    /// Says so once: the changes are applied again whenever somebody else has written first.
+    fn refuse_data(&self, session: &Session, size: usize, handle: &store::Handle) {
+        if session.has_refused_data.replace(true) {
+            return;
+        }
         self.counters.data_too_large();
         tracing::warn!(
             event = "data_too_large", %handle, size_bytes = size, limit_bytes = self.max_data_size,

@@ -115,9 +115,13 @@ impl Store for Stepped {
     fn create(&self, key: Key, entry: Entry) -> Reply<'_, bool> {
         self.call(key, move || {
             let created = finish(self.inner.create(key, entry)).unwrap();
-            assert!(created, "an id was drawn twice");
+            let there = self.peek(key).unwrap();
+            if !created {
+                assert!(there.meta.alias, "an id was drawn twice");
+                return (created, Did::Conflict);
+            }
             self.born.lock().unwrap().push(key);
-            (created, Did::Create(self.peek(key).unwrap()))
+            (created, Did::Create(there))
         })
     }
 

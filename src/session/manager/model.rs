@@ -2,6 +2,7 @@
 //!
 //! Here is the little world of these tests: a manager over a store that takes turns, requests, and browsers.
 
+mod limit;
 mod races;
 mod random;
 mod rotation;

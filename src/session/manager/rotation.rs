@@ -3,27 +3,24 @@
 //! The new record is created first; then the old one becomes, by compare-and-swap, an alias that leads to it.
 //! Of several requests that try at once one wins, and the others give the browser the winner's id.
 
-use std::sync::Arc;
-
 use super::super::alias::Alias;
 use super::super::changes::Change;
-use super::super::expiry::Times;
 use super::super::id::Id;
-use super::super::record::{Open, Record};
-use super::super::session::{Hold, Session};
+use super::super::record::Record;
+use super::super::session::{Hold, Session, Turn};
 use super::commit::Live;
-use super::{Error, Event, GATES, Manager, Visit};
+use super::{Error, Event, Manager, Visit};
 use crate::clock::Timestamp;
-use crate::config::schema::OnLimit;
-use crate::store::{Entry, Key, Meta, Updated};
+use crate::store::{Entry, Meta, Updated};
 
 /// Why the browser gets a new id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rotation {
     /// The old one is old enough, or it was asked for: parallel requests follow.
     Plain,
-    /// Somebody signed in: who held the old one must not hold the new one.
-    SignIn,
+    /// Somebody signed in: who held the old one must not hold the new one. Where sessions per user are limited, with
+    /// the turn in which there is room.
+    SignIn(Option<Turn>),
     /// The user's other sessions end: the same, and it is still this session.
     Severed,
 }
@@ -59,7 +56,7 @@ impl Manager {
             _ => false,
         };
         match () {
-            () if changes.iter().any(signs_in) => Some(Rotation::SignIn),
+            () if changes.iter().any(signs_in) => Some(Rotation::SignIn(session.turn)),
             () if changes.contains(&Change::RevokeOthers) => Some(Rotation::Severed),
             // Since the browser was given the id it came with, it has been replaced: that is the rotation asked for.
             () if live.hold != Hold::Own => None,
@@ -80,7 +77,7 @@ impl Manager {
     ) -> Result<Replaced, Error> {
         let id = Id::generate()?;
         let after_the_last = match rotation {
-            Rotation::SignIn => visit.now,
+            Rotation::SignIn(_) => visit.now,
             // The ids of one session are told apart by when they were given out.
             Rotation::Plain | Rotation::Severed => visit.now.max(Timestamp(before.issued.0.saturating_add(1))),
         };
@@ -93,85 +90,48 @@ impl Manager {
                 record.predecessor = Some(live.key.0);
                 Alias::rotated(&live.id, &id, before.predecessor)?
             }
-            Rotation::SignIn | Rotation::Severed => {
+            Rotation::SignIn(_) | Rotation::Severed => {
                 record.predecessor = None;
                 // A token from before the sign-in must not work after it.
                 record.csrf = Record::new(visit.now)?.csrf;
-                if rotation == Rotation::SignIn {
+                if let Rotation::SignIn(turn) = rotation {
+                    // Of the two that the user's list has for a moment, one counts.
+                    record.predecessor = turn.filter(|_| meta.user == old.user).map(|_| live.key.0);
                     meta = self.envelope(&id, &record, visit);
                 }
                 Alias::signed_in(&live.id, &id, visit.now, &before.csrf)?
             }
         };
-        let last_seen = if rotation == Rotation::SignIn { visit.now } else { last_seen };
+        let signs_in = matches!(rotation, Rotation::SignIn(_));
+        let last_seen = if signs_in { visit.now } else { last_seen };
         let successor = self.entry(&id, meta.clone(), &record, last_seen, live.entry.last_seen())?;
         let deadline = match rotation {
             Rotation::Plain => successor.deadline(),
             // Beyond the grace it leads nowhere, but a slow request that has found the session before may end it yet.
-            Rotation::SignIn | Rotation::Severed => self.policy.end_of_watch(visit.now),
+            Rotation::SignIn(_) | Rotation::Severed => self.policy.end_of_watch(visit.now),
         };
         let alias = Entry::new(Meta { alias: true, user: None, ..old.clone() }, alias.encode(), visit.now, deadline);
         self.store.create(id.key(), successor).await?;
+        if let Rotation::SignIn(turn) = rotation {
+            self.count_in(turn, id.key(), visit.now).await?;
+        }
         match self.store.update(live.key, live.entry.version(), alias).await? {
             Updated::Done => {
-                if rotation == Rotation::SignIn {
+                if signs_in {
                     self.forget_before_sign_in(old, before);
                 }
-                let event = if rotation == Rotation::SignIn { Event::SignedIn } else { Event::Rotated };
+                let event = if signs_in { Event::SignedIn } else { Event::Rotated };
                 self.note(event, &meta, Some(visit.address), "");
                 Ok(Replaced::By(id, Box::new(record)))
             }
             Updated::Conflict | Updated::Absent => {
                 self.store.delete(id.key()).await?;
-                Ok(Replaced::Beaten)
+                match rotation {
+                    // Its turn is over, and the sessions were counted while this one was another.
+                    Rotation::SignIn(Some(_)) => Err(Error::Outrun),
+                    _ => Ok(Replaced::Beaten),
+                }
             }
         }
-    }
-
-    /// Makes room for one more session of the user who signs in, where their number is limited. What it returns must
-    /// be held until the session is written.
-    pub(super) async fn admit(
-        &self,
-        session: &Session,
-        visit: Visit<'_>,
-    ) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>, Error> {
-        let Some((most, on_limit)) = self.max_per_user else { return Ok(None) };
-        let Some(user) = session.changes.iter().rev().find_map(Change::user) else { return Ok(None) };
-        let gate = self.gates[self.gate_of(user)].lock().await;
-        let mut others = self.other_sessions(session, user, visit.now).await?;
-        if others.len() >= most && on_limit == OnLimit::Deny {
-            let handle = session.handle();
-            self.note_for(Event::Refused, handle, Some(user), Some(visit.address), "session.max_per_user");
-            return Err(Error::TooManySessions);
-        }
-        others.sort_by_key(|(_, entry)| entry.last_seen());
-        let surplus = (others.len() + 1).saturating_sub(most);
-        for (key, _) in others.into_iter().take(surplus) {
-            self.end_at(key, Event::Revoked, None, "session.max_per_user").await?;
-        }
-        Ok(Some(gate))
-    }
-
-    /// The user's living sessions besides the one of this request; one that is being rotated counts once.
-    async fn other_sessions(
-        &self,
-        session: &Session,
-        user: &str,
-        now: Timestamp,
-    ) -> Result<Vec<(Key, Arc<Entry>)>, Error> {
-        let own = session.found.as_ref().map(|found| found.key);
-        let listed = self.store.list_by_user(user).await?;
-        let known: Vec<_> = listed.iter().map(|(key, _)| *key).chain(own).collect();
-        let counts = |(key, entry): &(Key, Arc<Entry>)| {
-            let Some(Open::Session(outline)) = Open::decode(&entry.bytes()) else { return false };
-            let is_a_successor = outline.predecessor.is_some_and(|before| known.contains(&Key(before)));
-            let lives = self.policy.judge(Times::of_outline(&outline, entry.last_seen()), now).is_ok();
-            Some(*key) != own && !is_a_successor && lives
-        };
-        Ok(listed.into_iter().filter(counts).collect())
-    }
-
-    fn gate_of(&self, user: &str) -> usize {
-        user.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte))) % GATES
     }
 }

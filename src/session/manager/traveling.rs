@@ -60,6 +60,12 @@ impl Traveling {
         let longest = session.absolute_timeout.get().max(remembered);
         Self { sealer: Sealer::new(keyring.cookies(), cookie), denials, longest }
     }
+
+    /// SECURITY: cookies of the policy before this one are still about, and what ends one must outlive it.
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let longest = before.map_or(self.longest, |before| before.longest.max(self.longest));
+        Self { longest, ..self }
+    }
 }
 
 impl Manager {

@@ -1,6 +1,6 @@
 //! What a PostgreSQL store is told, checked: addresses, names, bounds.
 //!
-//! Called once by `PostgresStore::connect`. No message of this file may repeat a part of a URL that could hold a
+//! Called once by `PostgresStore::connect`, and by `cloakroom import django`. No message of this file may repeat a part of a URL that could hold a
 //! password.
 
 use std::fmt;
@@ -66,9 +66,10 @@ pub enum OptionsError {
     Prefix,
 }
 
-/// A server to connect to.
-pub(super) struct Target {
+/// A server to connect to: the store's own, or one that `cloakroom import django` reads.
+pub(crate) struct Target {
     pub config: Config,
+    /// With libpq's meanings of `sslmode` and `sslrootcert`.
     pub tls: MakeRustlsConnect,
     /// For messages: `host:port`.
     pub place: String,

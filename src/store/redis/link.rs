@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::Shared;
 use super::address::Address;
 use super::listener::Told;
+use super::{Failure, Shared};
 
 /// A connection that takes longer to make will not come.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const PAUSES: [Duration; 4] =
 const TICK: Duration = Duration::from_millis(500);
 const PONG: Duration = Duration::from_millis(1500);
 
-/// A Cluster's nodes are mended by the client; it is made anew when none has answered for so long.
+/// A Cluster's nodes are mended by the client; it is made anew when it has heard of none for so long.
 const LOST_CLUSTER: Duration = Duration::from_secs(10);
 
 /// To one server or to many.
@@ -157,7 +157,7 @@ async fn master(shared: &Shared) -> Result<redis::Client, RedisError> {
 async fn serve(shared: &Arc<Shared>, made: Made) {
     let Made { mut connection, ear, place, lost, told } = made;
     info!(redis = %shared.address, "connected to Redis");
-    shared.repeat_deletes(&connection).await;
+    let repeated = shared.repeat_deletes(&connection).await;
     shared.link.send_replace(Some(connection.clone()));
     shared.breaker.answered();
     let confirming = ear.clone().map(|ear| tokio::spawn(confirm(shared.clone(), ear, told)));
@@ -165,7 +165,7 @@ async fn serve(shared: &Arc<Shared>, made: Made) {
         () = lost.notified() => "the connection was closed",
         () = shared.renew.notified() => "the server is not the master",
         () = watch_ear(shared, ear) => "it does not answer",
-        reason = watch(shared, &mut connection, place) => reason,
+        reason = watch(shared, &mut connection, place, repeated) => reason,
     };
     shared.listener.distrust();
     shared.link.send_replace(None);
@@ -175,14 +175,19 @@ async fn serve(shared: &Arc<Shared>, made: Made) {
     warn!(redis = %shared.address, reason, "connection to Redis lost");
 }
 
-async fn watch(shared: &Shared, connection: &mut Connection, place: Option<ConnectionAddr>) -> &'static str {
+async fn watch(
+    shared: &Arc<Shared>,
+    connection: &mut Connection,
+    place: Option<ConnectionAddr>,
+    repeated: bool,
+) -> &'static str {
+    if shared.address.is_cluster() {
+        return watch_cluster(shared, connection, repeated).await;
+    }
     warn_of_eviction(connection).await;
-    let mut heard = Instant::now();
     loop {
         sleep(TICK).await;
-        if answers(connection).await {
-            heard = Instant::now();
-        } else if !shared.address.is_cluster() || heard.elapsed() > LOST_CLUSTER {
+        if !answers(connection).await {
             return "it does not answer";
         }
         if let Some(place) = &place
@@ -192,6 +197,37 @@ async fn watch(shared: &Shared, connection: &mut Connection, place: Option<Conne
             return "the sentinels name another master";
         }
     }
+}
+
+/// The client finds new masters itself, on the same connection: only the Cluster's epoch, which each failover raises,
+/// tells that there may be one who has not heard of the last deletes.
+async fn watch_cluster(shared: &Arc<Shared>, connection: &mut Connection, mut repeated: bool) -> &'static str {
+    let (mut heard, mut last) = (Instant::now(), None);
+    loop {
+        sleep(TICK).await;
+        // Any node that lives can answer. redis 1.8.1 has been seen to hang, for all nodes, once one had died.
+        let Ok(asked) = timeout(PONG, epoch(connection)).await else { return "it does not answer" };
+        match asked {
+            Ok(epoch) => {
+                (heard, repeated) = (Instant::now(), repeated && last.is_none_or(|last| last >= epoch));
+                last = last.max(Some(epoch));
+            }
+            Err(failure) if failure.is_of_the_connection() && heard.elapsed() > LOST_CLUSTER => {
+                return "it does not answer";
+            }
+            Err(_) => {}
+        }
+        if !repeated {
+            repeated = shared.repeat_deletes(connection).await;
+        }
+    }
+}
+
+/// What a node knows of it: it may lag behind another.
+async fn epoch(connection: &mut Connection) -> Result<u64, Failure> {
+    let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?;
+    let epoch = info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:")?.trim().parse().ok());
+    Ok(epoch.unwrap_or_default())
 }
 
 /// Listens as soon as there is somebody to listen for.

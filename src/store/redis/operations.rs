@@ -119,8 +119,8 @@ impl Shared {
     }
 
     /// SECURITY: the server may have lost them: a master that replaced another, or one that came back from its last
-    /// fsync. Before anything is read from it.
-    pub(super) async fn repeat_deletes(self: &Arc<Self>, connection: &Connection) {
+    /// fsync. Before anything is read from it, or in a Cluster soon after. Answers whether all could be repeated.
+    pub(super) async fn repeat_deletes(self: &Arc<Self>, connection: &Connection) -> bool {
         let keys: Vec<Key> = {
             let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
             deleted.iter().filter(|(then, _)| then.elapsed() < REPEATED).map(|(_, key)| *key).collect()
@@ -131,9 +131,11 @@ impl Shared {
             async move { shared.bury(&mut connection, key, rand::random()).await.map(drop) }
         };
         let repeated = timeout(link::CONNECT, walks::at_once(keys.into_iter().map(repeat)));
-        if !matches!(repeated.await, Ok(Ok(_))) {
-            warn!(sessions = count, "deletes of the last minute could not be repeated on the new connection");
+        let done = matches!(repeated.await, Ok(Ok(_)));
+        if !done {
+            warn!(sessions = count, "deletes of the last minute could not be repeated, lest a new master lack them");
         }
+        done
     }
 
     pub(super) async fn ping(&self) -> Result<(), Error> {

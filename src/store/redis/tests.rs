@@ -2,7 +2,10 @@
 //! promote servers start their own.
 
 mod apart;
+mod cluster;
 mod faults;
+mod load;
+mod sentinel;
 mod server;
 mod together;
 
@@ -13,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redis::Value;
 use tokio::runtime::Handle;
 
+use self::faults::{back_after, impatient_at};
+use self::load::Load;
 use self::server::Server;
 use super::operations::{DELETED, LONGEST};
 use super::scripts::Program;
@@ -129,7 +134,10 @@ async fn eventually(what: &str, happened: impl AsyncFn() -> bool) {
 async fn by_hand<T: redis::FromRedisValue>(url: &str, command: &mut redis::Cmd) -> T {
     let client = redis::Client::open(url).unwrap();
     loop {
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = match client.get_multiplexed_async_connection().await {
+            Err(error) if error.is_io_error() && !error.is_connection_refusal() => continue,
+            made => made.unwrap(),
+        };
         match command.query_async(&mut connection).await {
             Err(error) if error.is_io_error() => {}
             answer => return answer.unwrap(),

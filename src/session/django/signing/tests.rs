@@ -26,9 +26,7 @@ fn what_gets_smaller_is_compressed() {
     let keys = keys(&[SECRET]);
     let text = format!(r#"{{"k":"{}"}}"#, "a".repeat(200));
     assert_eq!(keys.loads(PACKED).map(|signed| signed.bytes), Ok(text.clone().into_bytes()));
-    let own = keys.dumps(text.as_bytes(), 1_700_000_000).unwrap();
-    assert!(own.starts_with('.'));
-    assert_eq!(keys.loads(&own), keys.loads(PACKED));
+    assert_eq!(keys.dumps(text.as_bytes(), 1_700_000_000).as_deref(), Some(PACKED));
 }
 
 #[test]

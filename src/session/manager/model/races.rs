@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::super::changes::Expiry;
 use super::super::interleave::{Did, in_every_order};
 use super::*;
 
@@ -287,55 +288,6 @@ fn an_expiry_that_meets_a_write_or_a_rotation_ends_the_session_for_good() {
     }
 }
 
-#[test]
-fn no_more_sessions_than_allowed_are_left_of_200_parallel_sign_ins() {
-    for (on_limit, admitted) in [(schema::OnLimit::EvictOldest, 200), (schema::OnLimit::Deny, 3)] {
-        for seed in 0..2 {
-            let world = World::over(Stepped::new(true), |session| {
-                session.max_per_user = Some(3);
-                session.on_limit = on_limit;
-            });
-            let sign_ins = (0..200).map(|_| nobody().does(sign_in("ann")));
-            let answers = world.race(&mut Schedule::seeded(seed), sign_ins);
-            assert_eq!(answers.iter().filter(|answer| !answer.denied).count(), admitted);
-            assert_eq!(world.sessions_of("ann"), 3);
-            let living = answers.iter().filter_map(|answer| answer.cookie.kept(None));
-            assert_eq!(living.filter(|id| world.user_of(id, START).is_some()).count(), 3);
-        }
-    }
-}
-
-#[test]
-fn a_session_that_is_being_rotated_counts_once() {
-    for on_limit in [schema::OnLimit::EvictOldest, schema::OnLimit::Deny] {
-        in_every_order(|schedule| {
-            let world = World::with(|session| {
-                session.max_per_user = Some(2);
-                session.on_limit = on_limit;
-            });
-            let id = world.signed_in("ann");
-            let answers = world.race(schedule, [with(&id).does(Change::Rotate), nobody().does(sign_in("ann"))]);
-            for answer in answers {
-                assert!(!answer.denied);
-                assert_eq!(world.user_of(&answer.cookie.given(), START).as_deref(), Some("ann"));
-            }
-            assert_eq!(world.sessions_of("ann"), 2);
-        });
-    }
-}
-
-#[test]
-fn sessions_that_have_expired_are_not_counted() {
-    let world = World::with(|session| {
-        session.max_per_user = Some(1);
-        session.on_limit = schema::OnLimit::Deny;
-        session.idle_timeout = Some(schema::Duration::seconds(3600));
-    });
-    world.signed_in("ann");
-    assert!(world.ask(nobody().does(sign_in("ann")).at(after(3599))).denied);
-    assert!(!world.ask(nobody().does(sign_in("ann")).at(after(3600))).denied);
-}
-
 /// A request that took an hour must not make the session look an hour older than it is.
 #[test]
 fn what_a_slow_request_writes_does_not_bring_the_sweep_forward() {
@@ -349,6 +301,28 @@ fn what_a_slow_request_writes_does_not_bring_the_sweep_forward() {
     race.finish(slow);
     assert_eq!(finish(world.manager.clear_expired(after(8000))).unwrap(), 0);
     assert_eq!(world.user_of(&id, after(8000)).as_deref(), Some("ann"));
+}
+
+/// However often it is applied again because others write first.
+#[test]
+fn data_that_is_too_large_is_counted_once_for_each_request() {
+    let world = World::with(|session| session.max_data_size = schema::Size::kib(1));
+    let id = world.anonymous();
+    let mut race = Race::new(&world.store);
+    let large = Change::Set("large".into(), "x".repeat(2000).into());
+    let slow = race.enter(world.serve(with(&id).does(large).does(Change::Expiry(Expiry::Browser))));
+    race.turn(slow);
+    race.turn(slow);
+    for key in ["a", "b", "c"] {
+        world.ask(with(&id).does(set(key)));
+        race.turn(slow);
+        race.turn(slow);
+    }
+    race.finish(slow);
+    assert_eq!(world.manager.counters().too_large(), 1);
+    assert!(world.data_of(&id).get("large").is_none());
+    let conflicts = world.store.take_effects().iter().filter(|effect| matches!(effect.did, Did::Conflict)).count();
+    assert_eq!(conflicts, 3);
 }
 
 /// Settling a rotation, and telling what is told once, are no activity; but a touch may come in between.

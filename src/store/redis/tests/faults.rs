@@ -1,15 +1,19 @@
-//! Servers that hang, die, come back, are replaced: an error in time, nothing lost, back within a second.
+//! One server that hangs, dies, comes back: an error in time, nothing lost, back within a second.
 
 use super::*;
 
-const DEADLINE: Duration = Duration::from_millis(250);
+pub(super) const DEADLINE: Duration = Duration::from_millis(250);
 
 fn impatient(server: &Server) -> Options {
-    Options { timeout: DEADLINE, ..with_own_prefix(&server.url()) }
+    impatient_at(&server.url())
+}
+
+pub(super) fn impatient_at(url: &str) -> Options {
+    Options { timeout: DEADLINE, ..with_own_prefix(url) }
 }
 
 /// How long it takes until the store answers again.
-async fn back_after(store: &RedisStore) -> Duration {
+pub(super) async fn back_after(store: &RedisStore) -> Duration {
     let began = Instant::now();
     eventually("the store answers again", async || store.ping().await.is_ok()).await;
     began.elapsed()
@@ -152,43 +156,6 @@ async fn a_delete_that_the_server_lost_is_repeated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Redis server: tests/run starts one"]
-async fn with_sentinel_a_failover_costs_errors_until_there_is_a_master_and_no_session() {
-    let mut master = Server::start("").await;
-    let replica = Server::start(&format!("--replicaof 127.0.0.1 {}", master.port)).await;
-    eventually("the replica follows", async || {
-        replica.ask::<String>("INFO replication").await.contains("link_status:up")
-    })
-    .await;
-    let sentinels =
-        [Server::start("--sentinel").await, Server::start("--sentinel").await, Server::start("--sentinel").await];
-    for sentinel in &sentinels {
-        sentinel.ask::<()>(&format!("SENTINEL MONITOR main 127.0.0.1 {} 2", master.port)).await;
-        sentinel.ask::<()>("SENTINEL SET main down-after-milliseconds 500 failover-timeout 2000").await;
-    }
-    eventually("the sentinels know each other and the replica", async || {
-        let main = sentinels[0].ask::<HashMap<String, String>>("SENTINEL MASTER main").await;
-        main["num-other-sentinels"] == "2" && main["num-slaves"] == "1"
-    })
-    .await;
-    let hosts = sentinels.each_ref().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).join(",");
-    let options = Options { timeout: DEADLINE, ..with_own_prefix(&format!("redis+sentinel://{hosts}/main")) };
-    let gateway = Gateway::start(&options).await;
-    gateway.store.create(key(1), lasting(Some("ann"), b"first")).await.unwrap();
-    eventually("the replica has it", async || replica.ask::<u64>("DBSIZE").await == 3).await;
-    master.kill();
-    eventually("the replica is promoted", async || {
-        replica.ask::<String>("INFO replication").await.contains("role:master")
-    })
-    .await;
-    let back = back_after(&gateway.store).await;
-    assert!(back < Duration::from_secs(2), "{back:?}");
-    assert_eq!(&*gateway.store.load(key(1)).await.unwrap().unwrap().bytes(), b"first");
-    assert!(gateway.delete(key(1)).await.unwrap().is_some());
-    gateway.trusts(true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a Redis server: tests/run starts one"]
 async fn a_master_that_became_a_replica_is_left_for_the_new_one() {
     let (server, other) = (Server::start("").await, Server::start("").await);
     let store = connect(&impatient(&server));
@@ -202,65 +169,18 @@ async fn a_master_that_became_a_replica_is_left_for_the_new_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Redis server: tests/run starts one"]
-async fn in_a_cluster_the_contract_holds_and_copies_are_never_trusted() {
-    let arguments = "--cluster-enabled yes --cluster-node-timeout 1000";
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        nodes.push(Server::start(arguments).await);
-    }
-    for (n, node) in nodes.iter().enumerate() {
-        let end = if n == 2 { 16383 } else { (n + 1) * 5461 - 1 };
-        node.ask::<()>(&format!("CLUSTER ADDSLOTSRANGE {} {end}", n * 5461)).await;
-        nodes[0].ask::<()>(&format!("CLUSTER MEET 127.0.0.1 {}", node.port)).await;
-    }
-    eventually("the cluster is whole", async || {
-        let mut whole = true;
-        for node in &nodes {
-            let info: String = node.ask("CLUSTER INFO").await;
-            whole &= info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3");
-        }
-        whole
-    })
-    .await;
-    let hosts = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect::<Vec<_>>().join(",");
-    let url = format!("redis+cluster://{hosts}");
-    conformance::suite(async || connect(&with_own_prefix(&url))).await;
-    let options = with_own_prefix(&url);
-    let store = connect(&options);
-    let cache = Arc::<Cache>::default();
-    store.attach(cache.clone());
-    for n in 0..200 {
-        assert!(store.create(key(n), lasting(Some("ann"), b"first")).await.unwrap());
-    }
-    assert!(!*cache.trusted.lock().unwrap());
-    assert_eq!(store.list_by_user("ann").await.unwrap().len(), 200);
-    for node in &nodes {
-        assert!(node.ask::<u64>("DBSIZE").await > 50, "sessions lie on every node");
-    }
-    move_shard(&nodes, &options, 7).await;
-    for n in 0..200 {
-        assert_eq!(store.update(key(n), 1, lasting(Some("ann"), b"second")).await.unwrap(), Updated::Done);
-    }
-    assert_eq!(store.list_by_user("ann").await.unwrap().len(), 200);
-}
-
-/// To the next node, as `redis-cli --cluster reshard` does.
-async fn move_shard(nodes: &[Server], options: &Options, shard: u8) {
-    let name = Names::new(&options.prefix).deadlines(shard);
-    let slot: u16 = by_hand(&nodes[0].url(), redis::cmd("CLUSTER").arg("KEYSLOT").arg(&name)).await;
-    let owner = usize::from(slot / 5461).min(2);
-    let (from, to) = (&nodes[owner], &nodes[(owner + 1) % 3]);
-    let (from_id, to_id): (String, String) = (from.ask("CLUSTER MYID").await, to.ask("CLUSTER MYID").await);
-    to.ask::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}")).await;
-    from.ask::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}")).await;
-    let keys: Vec<Vec<u8>> = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 1000")).await;
-    assert!(keys.len() > 2, "{}", keys.len());
-    let mut migrate = redis::cmd("MIGRATE");
-    migrate.arg("127.0.0.1").arg(to.port).arg("").arg(0).arg(5000).arg("KEYS").arg(keys);
-    let _: () = by_hand(&from.url(), &mut migrate).await;
-    for node in [to, from] {
-        node.ask::<()>(&format!("CLUSTER SETSLOT {slot} NODE {to_id}")).await;
-    }
+async fn a_master_that_wants_replicas_before_it_writes_ends_nothing_by_halves() {
+    let server = Server::start("").await;
+    let store = connect(&impatient(&server));
+    store.create(key(1), lasting(Some("ann"), b"first")).await.unwrap();
+    server.ask::<()>("CONFIG SET min-replicas-to-write 1").await;
+    assert!(matches!(store.create(key(2), entry(Some("ann"))).await, Err(Error::Unreachable(_))));
+    assert!(matches!(store.update(key(1), 1, entry(None)).await, Err(Error::Unreachable(_))));
+    assert!(matches!(store.delete(key(1)).await, Err(Error::Unreachable(_))));
+    assert_eq!(&*store.load(key(1)).await.unwrap().unwrap().bytes(), b"first");
+    server.ask::<()>("CONFIG SET min-replicas-to-write 0").await;
+    assert_eq!(store.list_by_user("ann").await.unwrap().len(), 1);
+    assert!(store.delete(key(1)).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

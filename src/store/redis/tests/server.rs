@@ -51,6 +51,33 @@ impl Server {
         self.child = spawn(self.port, &self.directory, &self.arguments);
     }
 
+    /// `INFO replication`.
+    pub(super) async fn replication(&self) -> String {
+        self.ask("INFO replication").await
+    }
+
+    /// Waits until it follows a master, and has what that one had when it began.
+    pub(super) async fn follows(&self) {
+        let following = ["role:slave", "link_status:up"];
+        eventually("the replica follows", async || {
+            let told = self.replication().await;
+            following.iter().all(|line| told.contains(line))
+        })
+        .await;
+    }
+
+    pub(super) async fn is_promoted(&self) {
+        eventually("the replica is promoted", async || self.replication().await.contains("role:master")).await;
+    }
+
+    /// From now on it hears nothing of its master, as if the network between them were gone.
+    pub(super) async fn loses_its_master(&self, master: &Self) {
+        self.ask::<()>("CONFIG SET masteruser nobody").await;
+        self.ask::<()>("CONFIG SET masterauth wrong").await;
+        let _: u64 = master.ask("CLIENT KILL TYPE replica").await;
+        eventually("the link is down", async || self.replication().await.contains("link_status:down")).await;
+    }
+
     pub(super) fn freeze(&self) {
         self.signal("-STOP");
     }
@@ -93,7 +120,9 @@ pub(super) fn free_port() -> u16 {
 
 fn spawn(port: u16, directory: &TempDir, arguments: &[String]) -> Child {
     let sentinel = arguments.first().is_some_and(|first| first == "--sentinel");
-    let mut command = Command::new("redis-server");
+    // Or Valkey's: `tests/run` plays all of this on both.
+    let program = std::env::var("CLOAKROOM_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+    let mut command = Command::new(&program);
     if sentinel {
         command.arg(directory.path().join("sentinel.conf"));
         std::fs::write(directory.path().join("sentinel.conf"), "").unwrap();
@@ -102,5 +131,5 @@ fn spawn(port: u16, directory: &TempDir, arguments: &[String]) -> Child {
     if !sentinel {
         command.args(["--save", ""]);
     }
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("redis-server is installed")
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
