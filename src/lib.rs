@@ -6,6 +6,7 @@
 //! - [`pipeline`] is THE request path, [`reject`] every way it ends early.
 //! - [`server`] is the client's side: sockets, TLS, framing, deadlines. [`proxy`] is the app's side: pools,
 //!   retry, WebSockets. They meet only in the pipeline.
+//! - [`places`] puts right what apps say of their own address, and strips the prefix of a mounted one.
 //! - [`routing`] finds the route, [`policy`] decides and makes the `Permit` that [`proxy`] demands.
 //! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them; [`storage`] opens the
 //!   one that the configuration asks for.
@@ -27,7 +28,7 @@
 //!
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
-//! `clock timers http config` → `identity store` → `session telemetry` → `pages routing policy` → `auth proxy` →
+//! `clock timers http config` → `identity store` → `session telemetry` → `pages places routing policy` → `auth proxy` →
 //! `storage` → `gateway reject` → `pipeline` → `server` → `admin app cli demo`.
 
 pub mod admin;
@@ -42,6 +43,7 @@ pub mod http;
 pub mod identity;
 pub mod pages;
 pub mod pipeline;
+pub mod places;
 pub mod policy;
 pub mod proxy;
 pub mod reject;

@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 10] = [
     &["clock", "timers", "http", "config"],
     &["identity", "store"],
     &["session", "telemetry"],
-    &["pages", "routing", "policy"],
+    &["pages", "places", "routing", "policy"],
     &["auth", "proxy"],
     &["storage"],
     &["gateway", "reject"],

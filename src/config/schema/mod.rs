@@ -16,7 +16,8 @@ mod values;
 pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls, Workers};
 pub use login::{Form, Login, Regulation, User};
 pub use route::{
-    Access, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, OnStoreError, Route, SessionHeaders, Upstream,
+    Access, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, OnStoreError, Rewrite, Route, SessionHeaders,
+    Upstream,
 };
 pub use rule::{Expiry, HeaderTemplate, Piece, Rule, StatusPattern, Then, When, moment};
 pub use session::{Cookie, Create, OnLimit, SameSite, Secure, Session};
