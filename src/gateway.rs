@@ -17,6 +17,7 @@ use crate::config::schema::{self, Access, OnStoreError, SessionHeaders};
 use crate::http::client_addr::TrustedProxies;
 use crate::identity::headers::{Injector, InjectorError, Protected};
 use crate::pages::{self, Pages};
+use crate::places::Places;
 use crate::proxy::{self, Upstream};
 use crate::routing::Router;
 use crate::session::headers::TooLarge;
@@ -60,6 +61,8 @@ pub struct Route {
     pub access: Access,
     /// Where it goes.
     pub upstream: Upstream,
+    /// What is done about its app's own name and place.
+    pub places: Places,
     /// What happens while the store does not answer, if it is not to follow from the rest.
     pub on_store_error: Option<OnStoreError>,
     /// What the app is told of the user.
@@ -151,11 +154,13 @@ impl Route {
         let default_name =
             || format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path.as_deref().unwrap_or("/"));
         let upstream = Upstream::from_config(id, &route.upstream);
+        let upstream = upstream.map_err(|source| BuildError::Upstream { route: id, source })?;
         let identity = Injector::from_config(&route.identity.headers);
         Ok(Self {
             name: route.name.clone().unwrap_or_else(default_name).into(),
             access: route.access.clone(),
-            upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
+            places: Places::from_config(route, upstream.authority()),
+            upstream,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,

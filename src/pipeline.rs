@@ -4,6 +4,7 @@
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
 
 mod body;
+mod places;
 mod settle;
 
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::{cookies, headers, respond};
+use crate::identity::Identity;
 use crate::identity::headers::Facts;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy::{self, Pools};
@@ -205,8 +207,9 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
-        let lines = self.lines_for_the_app(route, &permit, session, &parts.headers);
-        let request = self.for_the_app(route, parts, incoming)?;
+        let sent = route.upstream.host_header(&self.settled.host);
+        let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts.headers);
+        let request = self.for_the_app(route, &sent, permit.identity(), parts, incoming)?;
         let (pools, upstream) = (&self.worker.pools, &route.upstream);
         let (tally, number) = (&self.worker.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
@@ -223,6 +226,7 @@ impl Exchange<'_> {
         }
         let mut answer = answer?.map(Body::from);
         keep_our_cookie_ours(self.gateway, route, &mut answer);
+        let mut answer = self.put_places_right(route, &sent, answer);
         if personal {
             headers::add_vary_cookie(answer.headers_mut());
         }
@@ -246,11 +250,20 @@ impl Exchange<'_> {
         changes
     }
 
-    fn for_the_app(&self, route: &Route, parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
+    /// The request in the app's own terms.
+    fn for_the_app(
+        &self,
+        route: &Route,
+        sent: &HeaderValue,
+        identity: Option<&Identity>,
+        mut parts: Parts,
+        incoming: Incoming,
+    ) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
+        self.move_inside(route, sent, identity, &mut parts)?;
         Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
     }
 
@@ -258,14 +271,16 @@ impl Exchange<'_> {
     fn lines_for_the_app(
         &self,
         route: &Route,
+        sent: &HeaderValue,
         permit: &Permit<'_>,
         session: &Session,
         headers: &HeaderMap,
     ) -> HeaderLines {
         let settled = &self.settled;
         let mut lines = HeaderLines::with_capacity(512);
-        lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
+        lines.push(&header::HOST, sent);
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
+        route.places.write(&mut lines);
         let facts = Facts { handle: session.handle(), data: session.data() };
         route.identity.inject(permit.identity(), &facts, &mut lines);
         if route.session_headers != SessionHeaders::None

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::places::{Links, Rewritten};
 use crate::proxy::{Interrupted, UpstreamBody};
 use crate::telemetry::access::Record;
 
@@ -23,6 +24,8 @@ pub struct Body {
 enum Source {
     Page(Option<Bytes>),
     App(UpstreamBody),
+    /// A page whose links are put right. PERF: boxed, since few are.
+    Links(Box<Rewritten<UpstreamBody>>),
 }
 
 impl From<Bytes> for Body {
@@ -38,6 +41,15 @@ impl From<UpstreamBody> for Body {
 }
 
 impl Body {
+    /// Puts `links` right in what the app sends; our own pages and empty ones stay.
+    pub(super) fn with_links(mut self, links: Links) -> Self {
+        self.source = match self.source {
+            Source::App(app) if !app.is_end_stream() => Source::Links(Box::new(Rewritten::new(app, links))),
+            other => other,
+        };
+        self
+    }
+
     /// Ties the access log line to the body.
     pub(super) fn recorded(mut self, record: Option<Box<Record>>, status: StatusCode) -> Self {
         self.record = record;
@@ -62,6 +74,7 @@ impl Source {
         match self {
             Self::Page(page) => page.is_none(),
             Self::App(app) => app.is_end_stream(),
+            Self::Links(page) => page.is_end_stream(),
         }
     }
 }
@@ -74,6 +87,7 @@ impl HttpBody for Body {
         let polled = match &mut self.source {
             Source::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
             Source::App(app) => Pin::new(app).poll_frame(cx),
+            Source::Links(page) => Pin::new(page).poll_frame(cx),
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -99,6 +113,7 @@ impl HttpBody for Body {
         match &self.source {
             Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |page| page.len() as u64)),
             Source::App(app) => app.size_hint(),
+            Source::Links(page) => page.size_hint(),
         }
     }
 }
