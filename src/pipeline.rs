@@ -226,7 +226,7 @@ impl Exchange<'_> {
         }
         let mut answer = answer?.map(Body::from);
         keep_our_cookie_ours(self.gateway, route, &mut answer);
-        let mut answer = self.put_places_right(route, &sent, answer);
+        let mut answer = self.put_places_right(route, answer);
         if personal {
             headers::add_vary_cookie(answer.headers_mut());
         }

@@ -71,18 +71,13 @@ impl Exchange<'_> {
     }
 
     /// What the app says of its own name and place, as the browser must see it.
-    pub(super) fn put_places_right(
-        &self,
-        route: &Route,
-        sent: &HeaderValue,
-        mut answer: Response<Body>,
-    ) -> Response<Body> {
+    pub(super) fn put_places_right(&self, route: &Route, mut answer: Response<Body>) -> Response<Body> {
         let status = answer.status();
         let wanted = route.places.wanted(status, answer.headers());
         if !wanted.any() {
             return answer;
         }
-        let mapping = self.mapping(route, sent);
+        let mapping = self.mapping(route, &route.upstream.host_header(&self.settled.host));
         Places::put_head_right(wanted, &mapping, status, answer.headers_mut());
         Places::put_cookies_right(wanted, &mapping, answer.headers_mut());
         match wanted.links() {

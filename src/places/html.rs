@@ -201,7 +201,7 @@ impl Links {
                 true => self.foreign.saturating_sub(1),
                 false => self.foreign + u32::from(!tag.closes_itself()),
             };
-        } else if !tag.is_end() && !(self.foreign > 0 && tag.closes_itself()) {
+        } else if !(tag.is_end() || self.foreign > 0 && tag.closes_itself()) {
             if let Some(name) = is(&RAW) {
                 self.state = State::Raw(name);
             } else if tag.is(b"plaintext") {

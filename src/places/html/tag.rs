@@ -136,21 +136,13 @@ impl Tag {
             Step::AfterName if byte == b'=' => Step::BeforeValue,
             Step::BeforeValue if blank => Step::BeforeValue,
             Step::BeforeValue if byte == b'>' => Step::Done,
-            Step::BeforeValue => {
-                let quote = matches!(byte, b'"' | b'\'').then_some(byte);
-                self.start = at + usize::from(quote.is_some());
-                Step::Value(quote)
-            }
-            Step::Value(None) if blank || byte == b'>' => {
+            Step::BeforeValue => self.begin_value(byte, at),
+            Step::Value(None) if !blank && byte != b'>' => Step::Value(None),
+            Step::Value(quote) => {
+                // `take` passes over all but the quote.
                 self.record(held);
-                self.outside_values(byte, at)
+                if quote.is_some() { Step::AfterValue } else { self.outside_values(byte, at) }
             }
-            // `take` passes over all but the quote.
-            Step::Value(Some(_)) => {
-                self.record(held);
-                Step::AfterValue
-            }
-            Step::Value(None) => Step::Value(None),
             Step::Slash if byte == b'>' => {
                 self.closes_itself = true;
                 Step::Done
@@ -158,6 +150,12 @@ impl Tag {
             Step::BeforeName | Step::AfterName | Step::AfterValue | Step::Slash => self.outside_values(byte, at),
             Step::Done => Step::Done,
         };
+    }
+
+    fn begin_value(&mut self, byte: u8, at: usize) -> Step {
+        let quote = matches!(byte, b'"' | b'\'').then_some(byte);
+        self.start = at + usize::from(quote.is_some());
+        Step::Value(quote)
     }
 
     fn outside_values(&mut self, byte: u8, at: usize) -> Step {
