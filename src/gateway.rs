@@ -19,6 +19,7 @@ use crate::http::client_addr::TrustedProxies;
 use crate::identity::headers::{Injector, InjectorError, Protected};
 use crate::observe::{ObserveError, Observer};
 use crate::pages::{self, Pages};
+use crate::places::Places;
 use crate::proxy::{self, Upstream};
 use crate::routing::Router;
 use crate::session::headers::TooLarge;
@@ -77,6 +78,8 @@ pub struct Route {
     pub access: Access,
     /// Where it goes.
     pub upstream: Upstream,
+    /// What is done about its app's own name and place.
+    pub places: Places,
     /// What happens while the store does not answer, if it is not to follow from the rest.
     pub on_store_error: Option<OnStoreError>,
     /// What the app is told of the user.
@@ -277,13 +280,15 @@ impl Route {
         let default_name =
             || format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path.as_deref().unwrap_or("/"));
         let upstream = Upstream::from_config(id, &route.upstream);
+        let upstream = upstream.map_err(|source| BuildError::Upstream { route: id, source })?;
         let identity = Injector::from_config(&route.identity.headers);
         let observe = route.observe.as_ref();
         let observer = observe.map(|observe| Observer::from_config(observe, Cookies::name_of(route))).transpose();
         Ok(Self {
             name: route.name.clone().unwrap_or_else(default_name).into(),
             access: route.access.clone(),
-            upstream: upstream.map_err(|source| BuildError::Upstream { route: id, source })?,
+            places: Places::from_config(route, upstream.authority()),
+            upstream,
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
             cookies: Cookies::from_config(route),
             observer: observer.map_err(|source| BuildError::Observe { route: id, source })?,

@@ -6,6 +6,7 @@
 //! - [`pipeline`] is THE request path, [`reject`] every way it ends early.
 //! - [`server`] is the client's side: sockets, TLS, framing, deadlines. [`proxy`] is the app's side: pools,
 //!   retry, WebSockets. They meet only in the pipeline.
+//! - [`places`] puts right what apps say of their own address, and strips the prefix of a mounted one.
 //! - [`routing`] finds the route, [`policy`] decides and makes the `Permit` that [`proxy`] demands.
 //! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them; [`storage`] opens the
 //!   one that the configuration asks for.
@@ -29,7 +30,7 @@
 //!
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
-//! `clock timers http config` → `identity jar store` → `session telemetry` → `pages routing policy` →
+//! `clock timers http config` → `identity jar store` → `session telemetry` → `pages places routing policy` →
 //! `auth observe proxy vault` → `storage` → `gateway reject` → `pipeline` → `server` → `reload` →
 //! `admin app cli demo`.
 
@@ -47,6 +48,7 @@ pub mod jar;
 pub mod observe;
 pub mod pages;
 pub mod pipeline;
+pub mod places;
 pub mod policy;
 pub mod proxy;
 pub mod reject;

@@ -5,6 +5,8 @@
 
 mod body;
 mod observing;
+mod peek;
+mod places;
 mod settle;
 mod worker;
 
@@ -25,9 +27,11 @@ use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::target::without_port;
 use crate::http::{cookies, headers, respond};
+use crate::identity::Identity;
 use crate::identity::headers::Facts;
 use crate::jar;
 use crate::observe::Watch;
+use crate::places::Wanted;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy;
 use crate::reject::{Reader, Reject};
@@ -167,7 +171,7 @@ impl Exchange<'_> {
                 // PERF: shares the bytes of the request.
                 let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
                 let capture = watch.as_ref().map(Watch::capture);
-                let mut answer = self.forward(route, permit, session, parts, incoming, capture).await?;
+                let (mut answer, wanted) = self.forward(route, permit, session, parts, incoming, capture).await?;
                 let mut changes = Vec::new();
                 if let (Some(_), Some(path)) = (&route.observer, &path) {
                     // PERF: boxed like the pages.
@@ -177,7 +181,7 @@ impl Exchange<'_> {
                 let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
                 changes.extend(absorbed);
                 session.record_changes(changes);
-                Ok(answer)
+                Ok(self.put_rest_right(route, wanted, answer))
             }
             Decision::Login => Ok(self.challenge(route, &parts)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
@@ -219,10 +223,12 @@ impl Exchange<'_> {
         parts: Parts,
         incoming: Incoming,
         capture: Option<Capture>,
-    ) -> Result<Response<Body>, Reject> {
+    ) -> Result<(Response<Body>, Wanted), Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
-        let lines = self.lines_for_the_app(route, &permit, session, &parts);
-        let request = self.for_the_app(route, parts, incoming)?.map(|body| body.captured(capture));
+        let sent = route.upstream.host_header(&self.settled.host);
+        let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
+        let request = self.for_the_app(route, &sent, permit.identity(), parts, incoming)?;
+        let request = request.map(|body| body.captured(capture));
         let (pools, upstream) = (&self.generation.pools, &route.upstream);
         let (tally, number) = (&self.generation.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
@@ -238,10 +244,11 @@ impl Exchange<'_> {
             Err(error) => fault(error).into_iter().for_each(|fault| tally.failed(number, fault)),
         }
         let mut answer = answer?.map(Body::from);
+        let wanted = self.put_head_right(route, &sent, &mut answer);
         if personal {
             headers::add_vary_cookie(answer.headers_mut());
         }
-        Ok(answer)
+        Ok((answer, wanted))
     }
 
     /// What is to be done to the session after this answer: by the route's rules, and by the app's own word.
@@ -261,20 +268,37 @@ impl Exchange<'_> {
         changes.into_iter().map(|change| change.vouched_for_in(route.cookies.vault())).collect()
     }
 
-    fn for_the_app(&self, route: &Route, parts: Parts, incoming: Incoming) -> Result<Request<RequestBody>, Reject> {
+    /// The request in the app's own terms.
+    fn for_the_app(
+        &self,
+        route: &Route,
+        sent: &HeaderValue,
+        identity: Option<&Identity>,
+        mut parts: Parts,
+        incoming: Incoming,
+    ) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
+        self.move_inside(route, sent, identity, &mut parts)?;
         Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
-    fn lines_for_the_app(&self, route: &Route, permit: &Permit<'_>, session: &Session, parts: &Parts) -> HeaderLines {
+    fn lines_for_the_app(
+        &self,
+        route: &Route,
+        sent: &HeaderValue,
+        permit: &Permit<'_>,
+        session: &Session,
+        parts: &Parts,
+    ) -> HeaderLines {
         let settled = &self.settled;
         let mut lines = HeaderLines::with_capacity(512);
-        lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
+        lines.push(&header::HOST, sent);
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
+        route.places.write(&mut lines);
         let facts = Facts { handle: session.handle(), data: session.data() };
         route.identity.inject(permit.identity(), &facts, &mut lines);
         if route.session_headers != SessionHeaders::None
@@ -314,7 +338,8 @@ impl Exchange<'_> {
         };
         let told = route.upstream.host_header(&self.settled.host);
         let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];
-        ask(&Kept { jar: session.jar(vault), place: jar::Place { hosts: &hosts, paths: &[path] }, now })
+        let paths = [route.places.inside(path), path];
+        ask(&Kept { jar: session.jar(vault), place: jar::Place { hosts: &hosts, paths: &paths }, now })
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.

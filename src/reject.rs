@@ -12,6 +12,7 @@ use crate::http::target::TargetError;
 use crate::identity::Identity;
 use crate::identity::headers::Alias;
 use crate::pages::{ErrorPage, Pages};
+use crate::places::BadDestination;
 use crate::{proxy, session};
 
 /// Why there is no response from the app.
@@ -59,6 +60,9 @@ pub enum Reject {
     /// The body is announced larger than the route takes.
     #[error("the request body is too large")]
     TooLarge,
+    /// A COPY or MOVE to where it cannot go.
+    #[error(transparent)]
+    Destination(#[from] BadDestination),
     /// A WebSocket handshake that is none.
     #[error("bad WebSocket handshake: {0}")]
     Handshake(#[from] proxy::BadHandshake),
@@ -99,6 +103,8 @@ impl Reject {
             Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoPath | Self::Own(endpoints::Error::NotFound) => StatusCode::NOT_FOUND,
             Self::Forbidden { .. } | Self::HttpsOnly | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Destination(BadDestination::Elsewhere) => StatusCode::BAD_GATEWAY,
+            Self::Destination(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Handshake(proxy::BadHandshake::Version) => StatusCode::UPGRADE_REQUIRED,
             Self::Handshake(_) => StatusCode::BAD_REQUEST,

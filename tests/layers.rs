@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 11] = [
     &["clock", "timers", "http", "config"],
     &["identity", "jar", "store"],
     &["session", "telemetry"],
-    &["pages", "routing", "policy"],
+    &["pages", "places", "routing", "policy"],
     &["auth", "observe", "proxy", "vault"],
     &["storage"],
     &["gateway", "reject"],

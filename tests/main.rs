@@ -45,6 +45,8 @@ mod outage;
 mod own_pages;
 /// Host, target and path: one reading for routing, policy and the app.
 mod paths;
+/// What apps say of their own name and place, and paths as a mounted app knows them.
+mod places;
 /// The program as an operator runs it: commands, exit codes, messages.
 mod process;
 /// Guessing passwords is slowed down, per account and per address.

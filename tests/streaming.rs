@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PIECE: usize = 64 * 1024;
 const MUCH: usize = 64 * 1024 * 1024;
 /// More than all buffers between two sockets of this machine, ours included, and far less than `MUCH`.
-const BUFFERS: usize = 24 * 1024 * 1024;
+pub const BUFFERS: usize = 24 * 1024 * 1024;
 
 /// A thing the test says to the app, or the app to the test.
 fn signal() -> (Sender<()>, std::sync::Mutex<Receiver<()>>) {
@@ -79,7 +79,7 @@ fn raw_app(serve: impl Fn(TcpStream) + Send + 'static) -> std::net::SocketAddr {
 }
 
 /// Waits until `count` has stood still for a while, and says where.
-fn settled(count: &AtomicUsize) -> usize {
+pub fn settled(count: &AtomicUsize) -> usize {
     let (start, mut last, mut since) = (Instant::now(), 0, Instant::now());
     while since.elapsed() < Duration::from_millis(500) {
         let now = count.load(Ordering::SeqCst);

@@ -82,6 +82,18 @@ impl Client {
         }
     }
 
+    /// Host and port in the browser's address bar: by the word of a trusted proxy, else those of the `host` that was
+    /// asked for. A port that is not written there is `None`.
+    #[must_use]
+    pub fn public_host<'a>(&'a self, host: &'a HeaderValue) -> Option<(Host<'a>, Option<u16>)> {
+        let read = |value: &'a HeaderValue| Host::parse(value.to_str().ok()?).ok();
+        let host = self.forwarded.host.as_ref().and_then(read).or_else(|| read(host))?;
+        // Proxies often say 80 or 443 where they mean "none", even with the other scheme.
+        let told = self.forwarded.port.filter(|port| !matches!(port, 80 | 443));
+        let port = host.port().or(told);
+        Some((host, port))
+    }
+
     /// Writes `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `X-Real-IP`, and `Forwarded` when a trusted proxy uses it.
     pub fn write(&self, lines: &mut HeaderLines, peer: &Peer, host: &HeaderValue, port: Option<u16>) {
         let said = &self.forwarded;
@@ -229,6 +241,25 @@ mod tests {
         let (client, out) = settle("fd00::1", &[("forwarded", "for=\"[2001:db8::1]:4711\";proto=https")]);
         assert_eq!((client.address.to_string().as_str(), client.https), ("2001:db8::1", true));
         assert_eq!(out["forwarded"], "for=\"[2001:db8::1]:4711\";proto=https, for=\"[fd00::1]\";proto=https");
+    }
+
+    #[test]
+    fn the_public_host_is_a_trusted_proxys_word_or_what_was_asked_for() {
+        let host = HeaderValue::from_static("inner:8080");
+        for (lines, want) in [
+            (&[][..], ("inner", Some(8080))),
+            (&[("x-forwarded-host", "Shop.example")], ("shop.example", None)),
+            (&[("x-forwarded-host", "shop.example:444"), ("x-forwarded-port", "445")], ("shop.example", Some(444))),
+            (&[("x-forwarded-host", "shop.example"), ("x-forwarded-port", "8443")], ("shop.example", Some(8443))),
+            (&[("x-forwarded-host", "shop.example"), ("x-forwarded-port", "80")], ("shop.example", None)),
+            (&[("x-forwarded-host", "a@evil, b")], ("inner", Some(8080))),
+        ] {
+            let (client, _) = settle("10.0.0.1", lines);
+            let (found, port) = client.public_host(&host).unwrap();
+            assert_eq!((found.name(), port), want, "{lines:?}");
+        }
+        let (stranger, _) = settle("192.0.2.1", &[("x-forwarded-host", "evil"), ("x-forwarded-port", "666")]);
+        assert_eq!(stranger.public_host(&host).unwrap().0.name(), "inner");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 
+use super::peek::AppBody;
+use crate::places::{Links, Rewritten};
 use crate::proxy::{Interrupted, UpstreamBody};
 use crate::telemetry::access::Record;
 
@@ -23,19 +24,9 @@ pub struct Body {
 #[derive(Debug)]
 enum Source {
     Page(Option<Bytes>),
-    App(UpstreamBody),
-    /// What follows was looked into before it goes on.
-    Begun(Box<Begun>),
-}
-
-#[derive(Debug)]
-struct Begun {
-    read: Vec<Bytes>,
-    /// Those that were read come first.
-    next: usize,
-    /// How reading ended, if badly.
-    broken: Option<Interrupted>,
-    rest: UpstreamBody,
+    App(AppBody),
+    /// A page whose links are put right. PERF: boxed, since few are.
+    Links(Box<Rewritten<AppBody>>),
 }
 
 impl From<Bytes> for Body {
@@ -46,23 +37,26 @@ impl From<Bytes> for Body {
 
 impl From<UpstreamBody> for Body {
     fn from(app: UpstreamBody) -> Self {
-        Self { source: Source::App(app), record: None }
+        Self { source: Source::App(app.into()), record: None }
     }
 }
 
 impl Body {
-    /// Reads the whole body, if it is at most `limit` bytes long; what was read goes on to the browser all the same.
+    /// Reads the whole body of an app's answer, if it is at most `limit` bytes long; the browser gets it all the same.
     pub(super) async fn peek(&mut self, limit: usize) -> Option<Bytes> {
-        let mut begun = match std::mem::replace(&mut self.source, Source::Page(None)) {
-            Source::App(rest) => Box::new(Begun { read: Vec::new(), next: 0, broken: None, rest }),
-            other => {
-                self.source = other;
-                return None;
-            }
+        match &mut self.source {
+            Source::App(app) => app.peek(limit).await,
+            Source::Page(_) | Source::Links(_) => None,
+        }
+    }
+
+    /// Puts `links` right in what the app sends; our own pages and empty ones stay.
+    pub(super) fn with_links(mut self, links: Links) -> Self {
+        self.source = match self.source {
+            Source::App(app) if !app.is_end_stream() => Source::Links(Box::new(Rewritten::new(app, links))),
+            other => other,
         };
-        let whole = begun.read_all(limit).await;
-        self.source = Source::Begun(begun);
-        whole
+        self
     }
 
     /// Ties the access log line to the body.
@@ -89,52 +83,7 @@ impl Source {
         match self {
             Self::Page(page) => page.is_none(),
             Self::App(app) => app.is_end_stream(),
-            Self::Begun(begun) => begun.is_end(),
-        }
-    }
-}
-
-impl Begun {
-    async fn read_all(&mut self, limit: usize) -> Option<Bytes> {
-        let mut size = 0;
-        loop {
-            let data = match self.rest.frame().await {
-                None => return Some(self.read.concat().into()),
-                // Trailers of such a page are nobody's business.
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(reason)) => {
-                    self.broken = Some(reason);
-                    return None;
-                }
-            };
-            size += data.len();
-            self.read.push(data);
-            if size > limit {
-                return None;
-            }
-        }
-    }
-
-    fn is_end(&self) -> bool {
-        self.next == self.read.len() && self.broken.is_none() && self.rest.is_end_stream()
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        if let Some(data) = self.read.get_mut(self.next) {
-            self.next += 1;
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
-        }
-        match self.broken.take() {
-            Some(reason) => Poll::Ready(Some(Err(reason))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let read: u64 = self.read[self.next..].iter().map(|data| data.len() as u64).sum();
-        match self.rest.size_hint().exact() {
-            Some(rest) if self.broken.is_none() => SizeHint::with_exact(read + rest),
-            _ => SizeHint::default(),
+            Self::Links(page) => page.is_end_stream(),
         }
     }
 }
@@ -147,7 +96,7 @@ impl HttpBody for Body {
         let polled = match &mut self.source {
             Source::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
             Source::App(app) => Pin::new(app).poll_frame(cx),
-            Source::Begun(begun) => begun.poll_frame(cx),
+            Source::Links(page) => Pin::new(page).poll_frame(cx),
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -173,7 +122,7 @@ impl HttpBody for Body {
         match &self.source {
             Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |page| page.len() as u64)),
             Source::App(app) => app.size_hint(),
-            Source::Begun(begun) => begun.size_hint(),
+            Source::Links(page) => page.size_hint(),
         }
     }
 }

@@ -150,7 +150,10 @@ impl Exchange<'_> {
         asked_with: &HeaderMap,
         operations: &[jar::Operation],
     ) -> Option<(HeaderLines, Request<NoBody>)> {
-        let uri: Uri = probe.path().parse().ok()?;
+        // The browser's path, as the whole configuration has it.
+        let mut uri: Uri = probe.path().parse().ok()?;
+        let path = uri.path().to_owned();
+        route.places.strip(&mut uri).ok()?;
         let mut request = Request::new(Empty::new().map_err(never as fn(_) -> _));
         *request.method_mut() = Method::GET;
         // Apps bind their sessions to these.
@@ -164,7 +167,8 @@ impl Exchange<'_> {
         let settled = &self.settled;
         lines.push(&header::HOST, &route.upstream.host_header(&settled.host));
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
-        self.with_kept(route, session, uri.path(), |kept| {
+        route.places.write(&mut lines);
+        self.with_kept(route, session, &path, |kept| {
             let mut jar = kept.jar.cloned().unwrap_or_default();
             operations.iter().for_each(|operation| jar.apply(operation, kept.now));
             self.write_cookies_after(route, asked_with, &jar, operations, kept, &mut lines);

@@ -176,7 +176,7 @@ fn normalise(uri: &mut Uri) -> Result<(), Reject> {
     Ok(())
 }
 
-fn place(gateway: &Gateway, host: &str, path: &str) -> Result<Place, Reject> {
+pub(super) fn place(gateway: &Gateway, host: &str, path: &str) -> Result<Place, Reject> {
     if covers(&gateway.prefix, path) {
         // Our pages answer for every host that is served, and for no other.
         return match gateway.router.find(host, path) {

@@ -14,6 +14,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     for (index, route) in config.routes.iter().enumerate() {
         let key = format!("routes[{index}]");
         check_match(route, &key, config, checks);
+        check_strip_prefix(route, &key, checks);
         check_access(route, &key, config, checks);
         check_upstream(&route.upstream, &format!("{key}.upstream"), checks);
         identity::check(&route.identity, &format!("{key}.identity.headers"), checks);
@@ -52,6 +53,21 @@ fn check_match(route: &Route, key: &str, config: &Config, checks: &mut Checks<'_
     } else if covers(&config.prefix, path) {
         let message = format!("lies below `prefix` ({}), where the gateway's own pages are", config.prefix);
         checks.problem(format!("{key}.path"), message);
+    }
+}
+
+fn check_strip_prefix(route: &Route, key: &str, checks: &mut Checks<'_>) {
+    if !route.strip_prefix {
+        return;
+    }
+    let key = format!("{key}.strip_prefix");
+    let path = route.path.as_deref().unwrap_or("/");
+    // SECURITY: the prefix is written into headers, cookies and HTML, where other characters would need to be encoded.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~+@:".contains(&byte);
+    if path.trim_end_matches('/').is_empty() {
+        checks.problem(key, "there is nothing to take off: give the route a `path` such as /wiki, or leave this out");
+    } else if !path.bytes().all(is_plain) {
+        checks.problem(key, "needs a `path` of letters, digits and `- . _ ~ + @ :` only");
     }
 }
 
@@ -158,6 +174,20 @@ mod tests {
             let all = problems(&route(&format!("path: {bad}")));
             assert!(all.len() == 1 && all[0].starts_with("routes[0].path: "), "{bad}: {all:?}");
         }
+    }
+
+    #[test]
+    fn a_prefix_that_is_taken_off_is_there_and_plain() {
+        for path in ["", ", path: /", ", path: null"] {
+            let all = problems(&route(&format!("strip_prefix: true{path}")));
+            assert_eq!(all.len(), 1, "{path}: {all:?}");
+            assert!(all[0].starts_with("routes[0].strip_prefix: there is nothing to take off"), "{all:?}");
+        }
+        for path in ["/a=b", "/it's", "/a&b", "/ä"] {
+            let all = problems(&route(&format!("strip_prefix: true, path: \"{path}\"")));
+            assert!(all.len() == 1 && all[0].starts_with("routes[0].strip_prefix: needs a `path`"), "{path}: {all:?}");
+        }
+        assert_eq!(problems(&route("strip_prefix: true, path: /a/b-c.d_e~/")), [""; 0]);
     }
 
     #[test]

@@ -17,10 +17,14 @@ pub struct Route {
     pub host: Option<String>,
     /// Path prefix, matched at segment boundaries; null = `/`.
     pub path: Option<String>,
+    /// Whether the app sees paths without that prefix.
+    pub strip_prefix: bool,
     /// Who may pass.
     pub access: Access,
     /// The app behind.
     pub upstream: Upstream,
+    /// What of the app's own name and place is put right in its answers.
+    pub rewrite: Rewrite,
     /// What the app is told of the user.
     pub identity: IdentityConfig,
     /// What the browser and the app see of each other's cookies.
@@ -49,8 +53,10 @@ impl Default for Route {
             name: None,
             host: None,
             path: None,
+            strip_prefix: false,
             access: Access::default(),
             upstream: Upstream::default(),
+            rewrite: Rewrite::default(),
             identity: IdentityConfig::default(),
             cookies: CookieHandling::default(),
             expose_cookies: Vec::new(),
@@ -75,6 +81,24 @@ pub enum CookieHandling {
     Harden,
     /// None: the session keeps the app's cookies.
     Vault,
+}
+
+/// What of the app's own name and place is put right in its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rewrite {
+    /// `Location`, `Content-Location` and `Refresh`.
+    pub location: bool,
+    /// `Domain` and `Path` of cookies.
+    pub cookies: bool,
+    /// Links in HTML pages.
+    pub links: bool,
+}
+
+impl Default for Rewrite {
+    fn default() -> Self {
+        Self { location: true, cookies: true, links: false }
+    }
 }
 
 /// Whether the app sees the session's data, and may change it, by `Session-*` headers.

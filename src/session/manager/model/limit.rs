@@ -27,7 +27,7 @@ fn race_at<const N: usize>(schedule: &mut Schedule, worlds: &[World; N], request
 }
 
 fn remembered(user: &str) -> Change {
-    Change::SignIn { identity: Box::new(Identity::named(user)), remember: true }
+    Change::SignIn { identity: Box::new(Identity::named(user)), remember: true, vault: None }
 }
 
 /// Those of the ids with which somebody is signed in.
