@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::{Failure, Shared};
 use super::address::Address;
 use super::listener::Told;
+use super::{Failure, Shared};
 use crate::store::Key;
 
 /// A connection that takes longer to make will not come.

@@ -1,0 +1,216 @@
+//! A file system of 8 MiB that is really full: the gateway on it says so, keeps who is signed in, and recovers.
+//!
+//! It is mounted in a mount namespace of its own, which ends with the process that holds it, and that one ends with
+//! this one, whatever happens. `nsenter` has the gateway run in it; the test reaches into it through `/proc`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::support::process::Process;
+use crate::support::{App, Browser, Response, at_once};
+
+/// After there is room again, without a restart.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// At once, each with a browser of its own.
+const PARALLEL: usize = 8;
+
+/// Of one session, so that some hundreds fill what there is.
+const DATA: usize = 6000;
+
+/// A file system with its mount namespace.
+struct SmallDisk {
+    holder: Child,
+    mount_point: PathBuf,
+    /// How to run something in it.
+    enter: Vec<String>,
+}
+
+impl SmallDisk {
+    /// As root, or in a user namespace, as `unshare` says; `None` where neither is allowed.
+    fn mount(directory: &Path) -> Option<Self> {
+        let mount_point = directory.join("small");
+        fs::create_dir(&mount_point).unwrap();
+        [&["-m"][..], &["-m", "-r"]].into_iter().find_map(|flags| Self::mount_with(flags, &mount_point))
+    }
+
+    fn mount_with(flags: &[&str], mount_point: &Path) -> Option<Self> {
+        let mut holder = Command::new("unshare")
+            .args(flags)
+            // Ends at the end of its input.
+            .args(["sh", "-c", "mount -t tmpfs -o size=8m,mode=755 tmpfs \"$0\" && echo mounted && exec cat"])
+            .arg(mount_point)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if line.trim() != "mounted" {
+            holder.wait().unwrap();
+            return None;
+        }
+        let mut enter = vec!["nsenter".to_owned(), format!("--target={}", holder.id()), "--mount".to_owned()];
+        if flags.contains(&"-r") {
+            enter.extend(["--user".to_owned(), "--preserve-credentials".to_owned()]);
+        }
+        Some(Self { holder, mount_point: mount_point.to_owned(), enter })
+    }
+
+    /// A file in it, as seen from here.
+    fn outside(&self, name: &str) -> PathBuf {
+        let point = self.mount_point.strip_prefix("/").unwrap();
+        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(point).join(name)
+    }
+
+    /// Takes so many bytes, or all there are.
+    fn occupy(&self, name: &str, bytes: usize) {
+        let mut file = fs::File::create(self.outside(name)).unwrap();
+        let page = [0x55; 4096];
+        let _full = (0..bytes / page.len()).try_for_each(|_| file.write_all(&page));
+    }
+
+    fn free(&self, name: &str) {
+        fs::remove_file(self.outside(name)).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// The gateway on the small disk, and the app that signs people in.
+struct Fixture {
+    app: App,
+    directory: tempfile::TempDir,
+    disk: SmallDisk,
+}
+
+impl Fixture {
+    fn new() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::mount(directory.path())?;
+        Some(Self { app: App::obeying(), directory, disk })
+    }
+
+    /// Nothing is kept near: each request with a cookie reads the file.
+    fn start(&self) -> Process {
+        let here = self.directory.path().display();
+        let yaml = format!(
+            "listeners: [{{ address: '127.0.0.1:0' }}]\nadmin: {{ address: '127.0.0.1:0' }}\nworkers: 1\n\
+             data_dir: '{here}/data'\nstore: {{ type: disk, path: '{here}/small/sessions', cache: null }}\n\
+             session: {{ cookie: {{ secure: auto }} }}\nlog: {{ level: info, access: false }}\n\
+             routes: [{{ access: public, session_headers: read_write, on_store_error: unavailable, \
+             upstream: 'http://{}' }}]\n",
+            self.app.address
+        );
+        let enter: Vec<&str> = self.disk.enter.iter().map(String::as_str).collect();
+        Process::start_within(&enter, self.directory.path(), &yaml, 2)
+    }
+}
+
+fn sign_in(address: SocketAddr, user: &str) -> (Browser, Response) {
+    let mut browser = Browser::at(address);
+    let data = format!("Session-Set: {{\"data\": \"{}\"}}", "x".repeat(DATA));
+    let answer = browser.answered("/", &[&format!("Session-User: {user}"), &data]);
+    (browser, answer)
+}
+
+/// Who the gateway says this browser is.
+fn user_of(app: &App, browser: &mut Browser) -> (u16, Option<String>) {
+    let answer = browser.get("/");
+    (answer.status, (answer.status == 200).then(|| app.last().all("remote-user").concat()))
+}
+
+/// Signs people in until nobody gets in any more; the browsers of those who did.
+fn fill(address: SocketAddr) -> Vec<(String, Browser)> {
+    let (signed_in, refused) = (Mutex::new(Vec::new()), Mutex::new(0));
+    at_once(PARALLEL, |number| {
+        for n in 0..2000 {
+            let user = format!("user{number}-{n}");
+            let (browser, answer) = sign_in(address, &user);
+            match answer.status {
+                200 => signed_in.lock().unwrap().push((user, browser)),
+                503 => {
+                    assert_eq!(answer.header("set-cookie"), None, "{user} was refused and holds a cookie");
+                    assert!(answer.header("retry-after").is_some());
+                    *refused.lock().unwrap() += 1;
+                    return;
+                }
+                other => panic!("{other}: {}", answer.text()),
+            }
+        }
+    });
+    assert_eq!(refused.into_inner().unwrap(), PARALLEL, "the disk has not become full");
+    signed_in.into_inner().unwrap()
+}
+
+#[test]
+#[ignore = "needs `unshare -m` or `unshare -mr` to mount a small file system: tests/run says when it is left out"]
+fn on_a_disk_that_is_really_full_nobody_gets_in_nobody_gets_lost_and_it_passes() {
+    let Some(fixture) = Fixture::new() else {
+        eprintln!("left out: no file system can be mounted here, not even in a user namespace");
+        return;
+    };
+    let Fixture { app, disk, .. } = &fixture;
+    disk.occupy("others", 3 << 20);
+    let gateway = fixture.start();
+    let (address, admin) = (gateway.addresses()[0], gateway.addresses()[1]);
+    let mut signed_in = fill(address);
+    assert!(signed_in.len() > 50, "{}", signed_in.len());
+    // To the last byte, for the log may just have been started over.
+    disk.occupy("rest", 8 << 20);
+    let refused = sign_in(address, "late").1;
+    assert_eq!((refused.status, refused.header("set-cookie")), (503, None));
+
+    // Who is signed in stays so, and who wants out is not told that it worked.
+    let (leaving_user, mut leaving) = signed_in.pop().unwrap();
+    assert_eq!(leaving.sign_out().status, 503);
+    assert_eq!(user_of(app, &mut leaving), (200, Some(leaving_user)));
+    for (user, browser) in &mut signed_in {
+        assert_eq!(user_of(app, browser), (200, Some(user.clone())));
+    }
+    let metrics = Browser::at(admin).get("/metrics").text();
+    assert!(metrics.lines().any(|line| errors_of("create", line) > 0), "{metrics}");
+    assert_eq!(Browser::at(admin).get("/healthz").status, 200);
+
+    disk.free("rest");
+    disk.free("others");
+    let freed = Instant::now();
+    let late = loop {
+        let (browser, answer) = sign_in(address, "late");
+        if answer.status == 200 {
+            break browser;
+        }
+        assert!(freed.elapsed() < RECOVERS_WITHIN, "{}: {}", answer.status, answer.text());
+    };
+    let left = leaving.session_id().unwrap();
+    assert_eq!((leaving.sign_out().status, leaving.session_id()), (200, None));
+    println!("{} sessions on the full disk; signs in {:?} after there was room", signed_in.len(), freed.elapsed());
+
+    // Killed, not stopped: what was acknowledged is on the disk.
+    drop(gateway);
+    let gateway = fixture.start();
+    let user_of = |id: &str| user_of(app, &mut Browser::holding(gateway.addresses()[0], id)).1;
+    for (user, browser) in &signed_in {
+        assert_eq!(user_of(&browser.session_id().unwrap()).as_ref(), Some(user));
+    }
+    assert_eq!(user_of(&late.session_id().unwrap()).as_deref(), Some("late"));
+    assert_eq!(user_of(&left).as_deref(), Some(""), "who signed out is back");
+}
+
+/// How many errors a line of the metrics tells of this operation.
+fn errors_of(operation: &str, line: &str) -> u64 {
+    let counted = line.strip_prefix("cloakroom_store_errors_total");
+    let counted = counted.filter(|rest| rest.contains(&format!("operation=\"{operation}\"")));
+    counted.and_then(|rest| rest.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
