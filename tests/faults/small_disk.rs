@@ -183,6 +183,18 @@ fn on_a_disk_that_is_really_full_nobody_gets_in_nobody_gets_lost_and_it_passes()
     assert!(metrics.lines().any(|line| errors_of("create", line) > 0), "{metrics}");
     assert_eq!(Browser::at(admin).get("/healthz").status, 200);
 
+    // Also after a start on the full disk.
+    let ids: Vec<(String, String)> =
+        signed_in.iter().map(|(user, browser)| (user.clone(), browser.session_id().unwrap())).collect();
+    let left = leaving.session_id().unwrap();
+    drop(gateway);
+    let gateway = fixture.start();
+    let address = gateway.addresses()[0];
+    for (user, id) in &ids {
+        assert_eq!(user_of(app, &mut Browser::holding(address, id)), (200, Some(user.clone())));
+    }
+    assert_eq!(sign_in(address, "late").1.status, 503);
+
     disk.free("rest");
     disk.free("others");
     let freed = Instant::now();
@@ -193,16 +205,16 @@ fn on_a_disk_that_is_really_full_nobody_gets_in_nobody_gets_lost_and_it_passes()
         }
         assert!(freed.elapsed() < RECOVERS_WITHIN, "{}: {}", answer.status, answer.text());
     };
-    let left = leaving.session_id().unwrap();
+    let mut leaving = Browser::holding(address, &left);
     assert_eq!((leaving.sign_out().status, leaving.session_id()), (200, None));
-    println!("{} sessions on the full disk; signs in {:?} after there was room", signed_in.len(), freed.elapsed());
+    println!("{} sessions on the full disk; signs in {:?} after there was room", ids.len(), freed.elapsed());
 
     // Killed, not stopped: what was acknowledged is on the disk.
     drop(gateway);
     let gateway = fixture.start();
     let user_of = |id: &str| user_of(app, &mut Browser::holding(gateway.addresses()[0], id)).1;
-    for (user, browser) in &signed_in {
-        assert_eq!(user_of(&browser.session_id().unwrap()).as_ref(), Some(user));
+    for (user, id) in &ids {
+        assert_eq!(user_of(id).as_ref(), Some(user));
     }
     assert_eq!(user_of(&late.session_id().unwrap()).as_deref(), Some("late"));
     assert_eq!(user_of(&left).as_deref(), Some(""), "who signed out is back");
