@@ -8,7 +8,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::support::process::Process;
@@ -116,42 +115,79 @@ impl Fixture {
         let enter: Vec<&str> = self.disk.enter.iter().map(String::as_str).collect();
         Process::start_within(&enter, self.directory.path(), &yaml, 2)
     }
+
+    /// Who the gateway tells the app that the holder of this id is.
+    fn user_of(&self, address: SocketAddr, id: &str) -> (u16, Option<String>) {
+        let answer = Browser::holding(address, id).get("/");
+        (answer.status, (answer.status == 200).then(|| self.app.last().all("remote-user").concat()))
+    }
+
+    fn are_signed_in(&self, address: SocketAddr, sessions: &[SignedIn]) {
+        for SignedIn { user, id } in sessions {
+            assert_eq!(self.user_of(address, id), (200, Some(user.clone())));
+        }
+    }
+
+    /// Who is signed in stays so, nobody gets in, and who wants out is not told that it worked.
+    fn is_full(&self, gateway: &Process, signed_in: &[SignedIn], leaving: &SignedIn) {
+        let (address, admin) = (gateway.addresses()[0], gateway.addresses()[1]);
+        let late = sign_in(address, "late");
+        is_refused(&late.err().expect("the disk is full"));
+        is_refused(&Browser::holding(address, &leaving.id).sign_out());
+        self.are_signed_in(address, std::slice::from_ref(leaving));
+        self.are_signed_in(address, signed_in);
+        let metrics = Browser::at(admin).get("/metrics").text();
+        assert!(metrics.lines().any(|line| errors_of("create", line) > 0), "{metrics}");
+        assert_eq!(Browser::at(admin).get("/healthz").status, 200);
+    }
+
+    fn recovers(&self, address: SocketAddr) -> SignedIn {
+        let freed = Instant::now();
+        loop {
+            match sign_in(address, "late") {
+                Ok(session) => return session,
+                Err(answer) => assert!(freed.elapsed() < RECOVERS_WITHIN, "{}", answer.text()),
+            }
+        }
+    }
 }
 
-fn sign_in(address: SocketAddr, user: &str) -> (Browser, Response) {
+/// Whose sign-in was acknowledged.
+struct SignedIn {
+    user: String,
+    id: String,
+}
+
+fn sign_in(address: SocketAddr, user: &str) -> Result<SignedIn, Response> {
     let mut browser = Browser::at(address);
     let data = format!("Session-Set: {{\"data\": \"{}\"}}", "x".repeat(DATA));
     let answer = browser.answered("/", &[&format!("Session-User: {user}"), &data]);
-    (browser, answer)
+    let id = browser.session_id().filter(|_| answer.status == 200).ok_or(answer)?;
+    Ok(SignedIn { user: user.to_owned(), id })
 }
 
-/// Who the gateway says this browser is.
-fn user_of(app: &App, browser: &mut Browser) -> (u16, Option<String>) {
-    let answer = browser.get("/");
-    (answer.status, (answer.status == 200).then(|| app.last().all("remote-user").concat()))
+/// Refused as it must be: come again, and no cookie.
+fn is_refused(answer: &Response) {
+    assert_eq!((answer.status, answer.header("set-cookie")), (503, None), "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
 }
 
-/// Signs people in until nobody gets in any more; the browsers of those who did.
-fn fill(address: SocketAddr) -> Vec<(String, Browser)> {
-    let (signed_in, refused) = (Mutex::new(Vec::new()), Mutex::new(0));
-    at_once(PARALLEL, |number| {
+/// Signs people in until nobody gets in any more; those who did.
+fn fill(address: SocketAddr) -> Vec<SignedIn> {
+    let fill = |number| {
+        let mut signed_in = Vec::new();
         for n in 0..2000 {
-            let user = format!("user{number}-{n}");
-            let (browser, answer) = sign_in(address, &user);
-            match answer.status {
-                200 => signed_in.lock().unwrap().push((user, browser)),
-                503 => {
-                    assert_eq!(answer.header("set-cookie"), None, "{user} was refused and holds a cookie");
-                    assert!(answer.header("retry-after").is_some());
-                    *refused.lock().unwrap() += 1;
-                    return;
+            match sign_in(address, &format!("user{number}-{n}")) {
+                Ok(session) => signed_in.push(session),
+                Err(answer) => {
+                    is_refused(&answer);
+                    return signed_in;
                 }
-                other => panic!("{other}: {}", answer.text()),
             }
         }
-    });
-    assert_eq!(refused.into_inner().unwrap(), PARALLEL, "the disk has not become full");
-    signed_in.into_inner().unwrap()
+        panic!("the disk has not become full");
+    };
+    at_once(PARALLEL, fill).into_iter().flatten().collect()
 }
 
 #[test]
@@ -161,63 +197,33 @@ fn on_a_disk_that_is_really_full_nobody_gets_in_nobody_gets_lost_and_it_passes()
         eprintln!("left out: no file system can be mounted here, not even in a user namespace");
         return;
     };
-    let Fixture { app, disk, .. } = &fixture;
+    let disk = &fixture.disk;
     disk.occupy("others", 3 << 20);
     let gateway = fixture.start();
-    let (address, admin) = (gateway.addresses()[0], gateway.addresses()[1]);
-    let mut signed_in = fill(address);
+    let mut signed_in = fill(gateway.addresses()[0]);
     assert!(signed_in.len() > 50, "{}", signed_in.len());
     // To the last byte, for the log may just have been started over.
     disk.occupy("rest", 8 << 20);
-    let refused = sign_in(address, "late").1;
-    assert_eq!((refused.status, refused.header("set-cookie")), (503, None));
+    let leaving = signed_in.pop().unwrap();
+    fixture.is_full(&gateway, &signed_in, &leaving);
 
-    // Who is signed in stays so, and who wants out is not told that it worked.
-    let (leaving_user, mut leaving) = signed_in.pop().unwrap();
-    assert_eq!(leaving.sign_out().status, 503);
-    assert_eq!(user_of(app, &mut leaving), (200, Some(leaving_user)));
-    for (user, browser) in &mut signed_in {
-        assert_eq!(user_of(app, browser), (200, Some(user.clone())));
-    }
-    let metrics = Browser::at(admin).get("/metrics").text();
-    assert!(metrics.lines().any(|line| errors_of("create", line) > 0), "{metrics}");
-    assert_eq!(Browser::at(admin).get("/healthz").status, 200);
-
-    // Also after a start on the full disk.
-    let ids: Vec<(String, String)> =
-        signed_in.iter().map(|(user, browser)| (user.clone(), browser.session_id().unwrap())).collect();
-    let left = leaving.session_id().unwrap();
+    // Killed, not stopped, and started on the full disk: the same.
     drop(gateway);
     let gateway = fixture.start();
-    let address = gateway.addresses()[0];
-    for (user, id) in &ids {
-        assert_eq!(user_of(app, &mut Browser::holding(address, id)), (200, Some(user.clone())));
-    }
-    assert_eq!(sign_in(address, "late").1.status, 503);
+    fixture.is_full(&gateway, &signed_in, &leaving);
 
     disk.free("rest");
     disk.free("others");
-    let freed = Instant::now();
-    let late = loop {
-        let (browser, answer) = sign_in(address, "late");
-        if answer.status == 200 {
-            break browser;
-        }
-        assert!(freed.elapsed() < RECOVERS_WITHIN, "{}: {}", answer.status, answer.text());
-    };
-    let mut leaving = Browser::holding(address, &left);
-    assert_eq!((leaving.sign_out().status, leaving.session_id()), (200, None));
-    println!("{} sessions on the full disk; signs in {:?} after there was room", ids.len(), freed.elapsed());
+    let late = fixture.recovers(gateway.addresses()[0]);
+    let mut browser = Browser::holding(gateway.addresses()[0], &leaving.id);
+    assert_eq!((browser.sign_out().status, browser.session_id()), (200, None));
 
-    // Killed, not stopped: what was acknowledged is on the disk.
     drop(gateway);
     let gateway = fixture.start();
-    let user_of = |id: &str| user_of(app, &mut Browser::holding(gateway.addresses()[0], id)).1;
-    for (user, id) in &ids {
-        assert_eq!(user_of(id).as_ref(), Some(user));
-    }
-    assert_eq!(user_of(&late.session_id().unwrap()).as_deref(), Some("late"));
-    assert_eq!(user_of(&left).as_deref(), Some(""), "who signed out is back");
+    signed_in.push(late);
+    fixture.are_signed_in(gateway.addresses()[0], &signed_in);
+    assert_eq!(fixture.user_of(gateway.addresses()[0], &leaving.id), (200, Some(String::new())), "is back");
+    println!("{} sessions on the disk that was full", signed_in.len());
 }
 
 /// How many errors a line of the metrics tells of this operation.
