@@ -51,7 +51,20 @@ impl Process {
     /// be at `info` or below. `listeners` counts the operators' one.
     pub fn start(dir: &Path, yaml: &str, listeners: usize, environment: &[(&str, &str)]) -> Self {
         write(dir, "cloakroom.yaml", yaml);
-        let mut child = command(dir, &["run"], environment).spawn().unwrap();
+        Self::announced(command(dir, &["run"], environment), listeners)
+    }
+
+    /// The same by another program, `prefix`, which becomes it: `nsenter` for instance.
+    pub fn start_within(prefix: &[&str], dir: &Path, yaml: &str, listeners: usize) -> Self {
+        let config = write(dir, "cloakroom.yaml", yaml);
+        let mut within = Command::new(prefix[0]);
+        within.args(&prefix[1..]).args([env!("CARGO_BIN_EXE_cloakroom"), "run", "--config"]).arg(config);
+        within.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::announced(within, listeners)
+    }
+
+    fn announced(mut command: Command, listeners: usize) -> Self {
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         let stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || {
