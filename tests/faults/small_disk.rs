@@ -113,7 +113,7 @@ impl Fixture {
             self.app.address
         );
         let enter: Vec<&str> = self.disk.enter.iter().map(String::as_str).collect();
-        Process::start_within(&enter, self.directory.path(), &yaml, 2)
+        Process::start_within(&enter, self.directory.path(), &yaml, 2, &[])
     }
 
     /// Who the gateway tells the app that the holder of this id is.
