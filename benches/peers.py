@@ -248,7 +248,8 @@ backend app
         path = self.write("haproxy.cfg", config)
         return self.start("haproxy", [program("haproxy"), "-db", "-f", path], port, self.proxy_core)
 
-    def cloakroom(self, binary, store="{ type: memory }", name="cloakroom"):
+    def cloakroom(self, binary, store="{ type: memory }", name="cloakroom", more_routes=()):
+        """`more_routes`: what a route says but for its upstream."""
         port = free_port()
         hashed = subprocess.run([binary, "hash-password"], input=PASSWORD + "\n", capture_output=True, text=True)
         if hashed.returncode != 0:
@@ -258,6 +259,7 @@ backend app
         lines = [f"{key}: {value!r}" for key, value in user.items()] + [f"groups: [{IDENTITY['Remote-Groups']}]"]
         self.write(f"{name}-users.yaml", "- " + "\n  ".join(lines) + "\n")
         upstream = f"http://127.0.0.1:{self.app_port}"
+        more = "".join(f'  - {{ {route}, upstream: "{upstream}" }}\n' for route in more_routes)
         config = f"""listeners: [{{ address: "127.0.0.1:{port}" }}]
 workers: 1
 data_dir: {self.directory}/{name}-data
@@ -267,7 +269,7 @@ login: {{ form: {{ users_file: {self.directory}/{name}-users.yaml }} }}
 routes:
   - {{ path: /public, access: public, upstream: "{upstream}" }}
   - {{ path: /private, access: user, upstream: "{upstream}" }}
-admin: {{ address: null }}
+{more}admin: {{ address: null }}
 log: {{ level: {"info" if self.access_log else "warn"}, access: {str(self.access_log).lower()} }}
 """
         path = self.write(f"{name}.yaml", config)

@@ -1,70 +1,63 @@
-//! What the stores can do: `cargo bench --bench stores` (some minutes: a million sessions are written first), with
-//! `-- --quick` a tenth of them, with `-- disk` only the stores whose name contains the word.
+//! What the stores can do: `cargo bench --bench stores`, one Markdown table for all of them and, beside them, Redis
+//! and PostgreSQL themselves, so that it shows what our layer costs.
 //!
-//! One thread asks, as a worker of the gateway does. `CLOAKROOM_BENCH_DIR` is where files go: results say as much of
-//! that disk as of the store. A store that needs a server is one more line in [`STORES`].
+//! A million sessions are written to each, which takes half an hour and up to 3 GB of disk, one store at a time;
+//! `-- --quick` writes a twentieth in a few minutes; `-- disk redis` measures only those. `CLOAKROOM_BENCH_DIR` is
+//! where files go: results say as much of that disk as of the store. Servers are the bench's own, and end with it.
 
 mod load;
+mod raw;
+mod server;
+mod subject;
+mod table;
 
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use cloakroom::store::disk::Options;
-use cloakroom::store::{DiskStore, MemoryStore, Store};
+use self::load::Size;
+use self::table::Column;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A name, and how the store in this directory is opened; `None` when its server is not there.
-type Subject = (&'static str, fn(&Path) -> anyhow::Result<Option<Arc<dyn Store>>>);
-
-const STORES: &[Subject] = &[
-    ("memory", |_| Ok(Some(Arc::new(MemoryStore::new(10_000_000))))),
-    ("disk", |directory| {
-        // Patient: the bench shows how long it takes, the gateway would have given up.
-        let options = Options { timeout: Duration::from_secs(60), ..Options::new(directory) };
-        Ok(Some(Arc::new(DiskStore::open(&options)?)))
-    }),
+/// In the order of the table.
+const SUBJECTS: [(&str, subject::Open); 6] = [
+    ("memory", subject::memory),
+    ("disk", subject::disk),
+    ("redis", subject::redis),
+    ("Redis itself", raw::redis),
+    ("postgres", subject::postgres),
+    ("PostgreSQL itself", raw::postgres),
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let sessions = if args.iter().any(|arg| arg == "--quick") { 100_000 } else { 1_000_000 };
-    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
-    for subject in STORES.iter().filter(|subject| words.iter().all(|word| subject.0.contains(word.as_str()))) {
-        if let Err(error) = measure(subject, sessions) {
-            eprintln!("{}: {error:#}", subject.0);
-            return ExitCode::FAILURE;
+    let size = if args.iter().any(|arg| arg == "--quick") { Size::QUICK } else { Size::WHOLE };
+    let names: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| **wanted == name);
+    let mut columns = Vec::new();
+    for (name, open) in SUBJECTS.into_iter().filter(|(name, _)| is_wanted(name)) {
+        match measure(name, open, size) {
+            Ok(column) => columns.push(column),
+            // The others are worth their time.
+            Err(error) => eprintln!("{name} is left out: {error:#}"),
         }
     }
-    ExitCode::SUCCESS
+    print!("{}", table::markdown(&columns));
+    println!("\n{}", size.description());
+    if columns.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn measure((name, open): &Subject, sessions: u64) -> anyhow::Result<()> {
+fn measure(name: &'static str, open: subject::Open, size: Size) -> anyhow::Result<Column> {
     let directory = match std::env::var_os("CLOAKROOM_BENCH_DIR") {
         Some(parent) => tempfile::tempdir_in(parent)?,
         None => tempfile::tempdir()?,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let Some(store) = open(directory.path())? else {
-        println!("{name}: skipped, its server is not there");
-        return Ok(());
-    };
-    println!("{name}, with {sessions} sessions:");
-    runtime.block_on(load::print(&store, sessions, || bytes_in(directory.path())))?;
-    drop(store);
-    let start = Instant::now();
-    let store = open(directory.path())?.context("its server has gone")?;
-    // What memory forgets it need not open.
-    let kept = runtime.block_on(store.count())?;
-    println!("  open      {:8.1?}, {kept} sessions found", start.elapsed());
-    Ok(())
-}
-
-fn bytes_in(directory: &Path) -> u64 {
-    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+    eprintln!("{name} ...");
+    // One thread asks, as a worker does; what servers are asked runs on another, as on the control runtime.
+    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let worker = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut column = Column::new(name);
+    let subject = open(directory.path(), control.handle().clone())?;
+    worker.block_on(load::run(subject, size, &mut column))?;
+    Ok(column)
 }

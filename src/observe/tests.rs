@@ -66,8 +66,8 @@ fn only_what_is_surely_a_success_signs_anybody_in() {
     };
     let away = login(json!({"location_not": "/login"}));
     let home = login(json!({"location": "/home*"}));
-    let ok = login(json!({"status": 200}));
-    let cookie = login(json!({"set_cookie": "sid", "status": [200, 302]}));
+    let ok = login(json!({"status": "200"}));
+    let cookie = login(json!({"set_cookie": "sid", "status": ["200", "302"]}));
     let told = login(json!({"json": {"/ok": true}}));
     let marked = login(json!({"body": "Sign out", "body_not": "(?i)wrong password"}));
     let by_header = json!({"login": {"path": "/login", "user": {"header": "X-User"}}});
@@ -164,7 +164,7 @@ fn a_body_that_is_not_all_there_proves_nothing() {
 
 #[test]
 fn a_form_that_is_too_long_or_broken_off_names_nobody() {
-    let config = json!({"login": {"path": "/login", "status": 302, "user": {"form": "username"}}});
+    let config = json!({"login": {"path": "/login", "status": "302", "user": {"form": "username"}}});
     let said: Said<'_> = (302, &[("location", "/")], "");
     let long = format!("username=ann&x={}", "x".repeat(LONGEST_FORM));
     for form in ["", "username=ann&username=eve", "username=", &long] {
@@ -229,7 +229,7 @@ fn queries_and_fields_tell_requests_to_one_path_apart() {
 
 #[test]
 fn a_redirect_to_the_sign_in_page_means_that_the_app_has_forgotten_the_user() {
-    let observer = observer(json!({"login": {"path": "/login", "status": 302, "user": {"form": "u"}}}));
+    let observer = observer(json!({"login": {"path": "/login", "status": "302", "user": {"form": "u"}}}));
     let expired = |path: &str, status: u16, location: &str| {
         let headers = headers(&[("location", location)]);
         let status = StatusCode::from_u16(status).unwrap();
@@ -238,7 +238,7 @@ fn a_redirect_to_the_sign_in_page_means_that_the_app_has_forgotten_the_user() {
     assert!(expired("/page", 302, "/login?next=/page") && expired("/a/page", 303, "../login"));
     assert!(!expired("/page", 302, "/") && !expired("/page", 200, "/login") && !expired("/login", 302, "/login"));
     let api = super::tests::observer(
-        json!({"login": {"path": "/login", "status": 200, "user": {"form": "u"}}, "expired": {"status": 401}}),
+        json!({"login": {"path": "/login", "status": "200", "user": {"form": "u"}}, "expired": {"status": "401"}}),
     );
     let none = HeaderMap::new();
     let answer = |status| Answer { status, headers: &none, cookies: &[], body: None };
@@ -276,7 +276,7 @@ fn the_probe_is_believed_and_nobody_else() {
 #[test]
 fn strangers_find_the_way_in_and_nothing_else() {
     let observer = observer(json!({
-        "login": {"path": "/session/login*", "status": 302, "user": {"form": "u"}},
+        "login": {"path": "/session/login*", "status": "302", "user": {"form": "u"}},
         "login_page": "/in?next={path}", "public_paths": ["/static/*"],
     }));
     for (path, open) in

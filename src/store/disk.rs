@@ -108,6 +108,12 @@ impl DiskStore {
         self.write(true, |transaction| transaction.write_touches(usize::MAX).map(drop))
     }
 
+    /// How many entries were touched and are not written yet; a measurement waits until there are none.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.touches.unwritten()
+    }
+
     fn start_reader(&mut self) -> Result<(), OpenError> {
         let reader = Reader { connection: self.place.reader()?, touches: Arc::clone(&self.touches) };
         let queue = Arc::clone(&self.reads);

@@ -16,7 +16,7 @@ use super::bytes::Bytes;
 use crate::clock::Timestamp;
 
 /// The store's name for a session: SHA-256 of the id, so that no store ever holds an id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
 
 /// A key as a store compares it.

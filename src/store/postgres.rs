@@ -73,8 +73,9 @@ impl PostgresStore {
             None => Target::parse("store.url", &options.url)?,
         };
         let names = Names::new(&prefix);
-        let pool = Pool::new(target, Schema::new(prefix), runtime.clone(), options.max_connections);
         let (statements, receipts, timeout) = (Statements::new(&names), Arc::default(), options.timeout);
+        let probe = statements.ping.clone();
+        let pool = Pool::new(target, Schema::new(prefix), runtime.clone(), options.max_connections, probe);
         let shared = Shared { pool, statements, names, receipts, timeout };
         let shared = Arc::new(shared);
         let (pool, receipts) = (Arc::clone(&shared.pool), Arc::clone(&shared.receipts));

@@ -128,7 +128,7 @@ impl RedisStore {
             timeout: options.timeout,
             clock,
             listener: Listener::new(names, rand::random()),
-            breaker: Breaker::new(Instant::now()),
+            breaker: Breaker::default(),
             link: watch::Sender::new(None),
             renew: Notify::new(),
             trouble: Mutex::default(),
@@ -166,7 +166,7 @@ impl Shared {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        if !self.breaker.admits(Instant::now()) {
+        if self.breaker.is_open() {
             return Err(self.unreachable(what, &"it has not answered for a while"));
         }
         let failure = match timeout(self.timeout, self.tries(repeatable, operation)).await {
@@ -176,12 +176,12 @@ impl Shared {
             }
             Ok(Err(failure)) => failure,
             Err(_) => {
-                self.breaker.failed(Instant::now());
+                self.breaker.failed();
                 return Err(self.unreachable(what, &self.trouble()));
             }
         };
         if failure.is_of_the_connection() {
-            self.breaker.failed(Instant::now());
+            self.breaker.failed();
         } else {
             self.breaker.answered();
         }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cloakroom");
+
 /// What a command left behind.
 #[derive(Debug)]
 pub struct Ended {
@@ -32,8 +34,14 @@ pub fn run(dir: &Path, arguments: &[&str], environment: &[(&str, &str)], stdin: 
 }
 
 fn command(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
-    command.args(arguments).current_dir(dir).env_remove("CLOAKROOM_CONFIG").envs(environment.iter().copied());
+    let mut command = command_of(PROGRAM, dir, environment);
+    command.args(arguments);
+    command
+}
+
+fn command_of(program: &str, dir: &Path, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(dir).env_remove("CLOAKROOM_CONFIG").envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -50,8 +58,26 @@ impl Process {
     /// Writes `yaml` to `dir` and runs it; returns once every listener has been announced in the log, so it must
     /// be at `info` or below. `listeners` counts the operators' one.
     pub fn start(dir: &Path, yaml: &str, listeners: usize, environment: &[(&str, &str)]) -> Self {
-        write(dir, "cloakroom.yaml", yaml);
-        let mut child = command(dir, &["run"], environment).spawn().unwrap();
+        Self::start_within(&[], dir, yaml, listeners, environment)
+    }
+
+    /// The same by another program, `prefix`, which becomes it: `nsenter` for instance.
+    pub fn start_within(
+        prefix: &[&str],
+        dir: &Path,
+        yaml: &str,
+        listeners: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let config = write(dir, "cloakroom.yaml", yaml);
+        let program = prefix.first().copied().unwrap_or(PROGRAM);
+        let mut gateway = command_of(program, dir, environment);
+        gateway.args(prefix.iter().skip(1)).args((!prefix.is_empty()).then_some(PROGRAM));
+        Self::announced(gateway.args(["run", "--config"]).arg(config), listeners)
+    }
+
+    fn announced(command: &mut Command, listeners: usize) -> Self {
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         let stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || {

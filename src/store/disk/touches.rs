@@ -4,6 +4,7 @@
 //! that transaction is on the disk, and comes back when it fails.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::{Entry, Key};
@@ -15,64 +16,101 @@ pub(super) struct Touch {
     pub deadline: Timestamp,
 }
 
-#[derive(Default)]
-pub(super) struct Touches(Mutex<Maps>);
+/// Shards, by a byte of the key. PERF: with all in one, a million touches that wait for a slow disk are moved under one
+/// lock whenever the table grows, and every reader and worker waits for that.
+const SHARDS: usize = 64;
+
+pub(super) struct Touches {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Where the storage thread takes the next ones.
+    next: AtomicUsize,
+}
 
 #[derive(Default)]
-struct Maps {
+struct Shard {
     pending: HashMap<Key, Touch>,
     /// In the transaction that runs.
     claimed: HashMap<Key, Touch>,
 }
 
+impl Default for Touches {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), next: AtomicUsize::new(0) }
+    }
+}
+
 impl Touches {
     pub fn add(&self, key: Key, touch: Touch) {
-        add(&mut self.maps().pending, key, touch);
+        add(&mut self.shard(&key).pending, key, touch);
     }
 
+    /// How many are neither on the disk nor in the transaction that runs.
     pub fn pending(&self) -> usize {
-        self.maps().pending.len()
+        self.all().map(|shard| shard.pending.len()).sum()
+    }
+
+    /// How many are not on the disk.
+    pub fn unwritten(&self) -> usize {
+        self.all().map(|shard| shard.pending.len() + shard.claimed.len()).sum()
     }
 
     /// What a read must add to the row. Ask *before* reading it: what is no longer here is then in the row.
     pub fn of(&self, key: &Key) -> Option<Touch> {
-        let maps = self.maps();
-        let (pending, claimed) = (maps.pending.get(key).copied(), maps.claimed.get(key).copied());
+        let shard = self.shard(key);
+        let (pending, claimed) = (shard.pending.get(key).copied(), shard.claimed.get(key).copied());
         pending.into_iter().chain(claimed).reduce(Touch::later)
     }
 
     /// The storage thread takes the touch of one entry into its transaction.
     pub fn claim(&self, key: &Key) -> Option<Touch> {
-        let mut maps = self.maps();
-        let touch = maps.pending.remove(key)?;
-        add(&mut maps.claimed, *key, touch);
+        let mut shard = self.shard(key);
+        let touch = shard.pending.remove(key)?;
+        add(&mut shard.claimed, *key, touch);
         Some(touch)
     }
 
-    /// The storage thread takes some.
+    /// The storage thread takes some, of each shard in its turn.
     pub fn claim_some(&self, most: usize) -> Vec<(Key, Touch)> {
-        let mut maps = self.maps();
-        let some: Vec<_> = maps.pending.extract_if(|_, _| true).take(most).collect();
-        some.iter().for_each(|(key, touch)| add(&mut maps.claimed, *key, *touch));
+        let (mut some, first) = (Vec::new(), self.next.load(Ordering::Relaxed));
+        for number in first..first + SHARDS {
+            let Shard { pending, claimed } = &mut *lock(&self.shards[number % SHARDS]);
+            let taken = some.len();
+            some.extend(pending.extract_if(|_, _| true).take(most - taken));
+            some[taken..].iter().for_each(|(key, touch)| add(claimed, *key, *touch));
+            self.next.store(number % SHARDS, Ordering::Relaxed);
+            if some.len() == most {
+                break;
+            }
+        }
         some
     }
 
     /// The transaction is on the disk.
     pub fn landed(&self) {
-        self.maps().claimed.clear();
+        self.all().for_each(|mut shard| shard.claimed.clear());
     }
 
     /// The transaction came to nothing.
     pub fn give_back(&self) {
-        let mut maps = self.maps();
-        for (key, touch) in std::mem::take(&mut maps.claimed) {
-            add(&mut maps.pending, key, touch);
+        for mut shard in self.all() {
+            let Shard { pending, claimed } = &mut *shard;
+            claimed.drain().for_each(|(key, touch)| add(pending, key, touch));
         }
     }
 
-    fn maps(&self) -> MutexGuard<'_, Maps> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One after the other.
+    fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(lock)
     }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        // A digest is evenly spread.
+        lock(&self.shards[usize::from(key.0[8]) % SHARDS])
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Touch {
@@ -120,5 +158,18 @@ mod tests {
         (0..10).for_each(|n| touches.add(key(n), touch(n, n)));
         assert_eq!(touches.claim_some(4).len(), 4);
         assert_eq!(touches.pending(), 6);
+    }
+
+    #[test]
+    fn taken_in_any_portions_each_is_taken_once_and_counts_until_it_has_landed() {
+        let touches = Touches::default();
+        (0..1000).for_each(|n| touches.add(key(n), touch(n, n)));
+        let mut taken = std::collections::HashSet::new();
+        for most in [1, 70, 0, 400, 900] {
+            taken.extend(touches.claim_some(most).into_iter().map(|(key, _)| key));
+        }
+        assert_eq!((taken.len(), touches.pending(), touches.unwritten()), (1000, 0, 1000));
+        touches.landed();
+        assert_eq!(touches.unwritten(), 0);
     }
 }

@@ -18,8 +18,11 @@ use super::transaction::Transaction;
 /// Writes in one transaction at most. Whoever comes next waits that long.
 const WRITES: usize = 512;
 
-/// Touches in one transaction: few, for somebody may be signing in.
-const TOUCHES: usize = 256;
+/// Touches in one transaction: few, for somebody may be signing in. Each changes some pages far from the others'.
+const TOUCHES: usize = 128;
+
+/// Touches in a transaction that somebody waits for.
+const TOUCHES_BESIDE: usize = 32;
 
 /// Pages given back to the file system in one go, each second.
 const PAGES_GIVEN_BACK: i64 = 256;
@@ -101,7 +104,10 @@ impl Writer {
     fn transact(&mut self, mut batch: Vec<Box<dyn Write>>, touches: usize) -> usize {
         let end = match self.health.failure() {
             Some(failure) => Err(failure.to_owned()),
-            None => self.commit(&mut batch, touches.min(TOUCHES)),
+            None => {
+                let most = if batch.is_empty() { TOUCHES } else { TOUCHES_BESIDE };
+                self.commit(&mut batch, touches.min(most))
+            }
         };
         for write in batch {
             write.answer(end.as_ref().map(drop).map_err(|why| unreachable(why.clone())));

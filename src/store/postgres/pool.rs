@@ -5,18 +5,18 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::breaker::{Breaker, Turn};
+use super::breaker::Breaker;
 use super::options::Target;
 use super::schema::Schema;
 
@@ -25,6 +25,9 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a cut-off statement's connection is kept to have the server cancel it.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// While the breaker is open the server is asked so often whether it answers again. Short: "back within a second".
+const PROBE: Duration = Duration::from_millis(250);
 
 /// One parameter of a statement. Its type is told, so that the server need not be asked for it first.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -69,6 +72,8 @@ pub(super) struct Pool {
     schema: Schema,
     runtime: Handle,
     max_connections: usize,
+    /// What needs no more than that the table can be read.
+    probe: String,
     breaker: Breaker,
     state: Mutex<State>,
 }
@@ -97,9 +102,9 @@ struct Lease {
 }
 
 impl Pool {
-    pub fn new(target: Target, schema: Schema, runtime: Handle, max_connections: usize) -> Arc<Self> {
+    pub fn new(target: Target, schema: Schema, runtime: Handle, max_connections: usize, probe: String) -> Arc<Self> {
         let (breaker, state) = (Breaker::default(), Mutex::default());
-        Arc::new(Self { target, schema, runtime, max_connections: max_connections.max(1), breaker, state })
+        Arc::new(Self { target, schema, runtime, max_connections: max_connections.max(1), probe, breaker, state })
     }
 
     /// A failure of this server.
@@ -116,9 +121,9 @@ impl Pool {
         limit: Duration,
     ) -> Result<Vec<Row>, Failure> {
         let deadline = Instant::now() + limit;
-        let Some(pass) = self.breaker.admit(Instant::now().into_std()) else {
+        if self.breaker.is_open() {
             return Err(Failure::new(&self.target, "does not answer; trying again in a moment"));
-        };
+        }
         let mut answer = self.attempt(statement, params, deadline).await;
         // A restart of the server closed connections while they rested: past the last of them there is a new one.
         for _ in 0..self.max_connections {
@@ -127,20 +132,35 @@ impl Pool {
             }
             answer = self.attempt(statement, params, deadline).await;
         }
-        match answer {
-            Ok(rows) => {
-                if pass.succeeded() == Turn::Closed {
-                    tracing::info!(server = %self.target.place, "PostgreSQL answers again");
-                }
-                Ok(rows)
-            }
-            Err((failure, _)) => {
-                if pass.failed(Instant::now().into_std()) == Turn::Opened {
-                    tracing::warn!(%failure, "PostgreSQL fails again and again; requests are answered without waiting for it");
-                    // Others may lead to the same dead end, which each would show by a time-out of its own.
-                    self.close_idle();
-                }
-                Err(failure)
+        match &answer {
+            Ok(_) => self.succeeded(),
+            Err((failure, _)) => self.failed(failure, limit),
+        }
+        answer.map_err(|(failure, _)| failure)
+    }
+
+    fn succeeded(&self) {
+        if self.breaker.succeeded() {
+            tracing::info!(server = %self.target.place, "PostgreSQL answers again");
+        }
+    }
+
+    fn failed(self: &Arc<Self>, failure: &Failure, limit: Duration) {
+        if self.breaker.failed() {
+            tracing::warn!(%failure, "PostgreSQL fails again and again; requests are answered without waiting for it");
+            // Others may lead to the same dead end, which each would show by a time-out of its own.
+            self.close_idle();
+            self.runtime.spawn(Self::try_on(Arc::downgrade(self), limit));
+        }
+    }
+
+    /// In the place of requests, none of which waits meanwhile: until there is an answer in time, or no store.
+    async fn try_on(pool: Weak<Self>, limit: Duration) {
+        loop {
+            sleep(PROBE).await;
+            let Some(pool) = pool.upgrade().filter(|pool| pool.breaker.is_open()) else { return };
+            if pool.attempt(&pool.probe, &[], Instant::now() + limit).await.is_ok() {
+                return pool.succeeded();
             }
         }
     }

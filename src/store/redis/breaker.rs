@@ -1,37 +1,26 @@
-//! Answers at once while Redis hangs, so that a hanging server costs a few waiting requests and not all of them.
-//! Asked before and told after every operation; the link closes it when there is a connection again.
+//! Answers at once while Redis hangs, so that a hanging server holds up a few requests and not all of them.
+//! Asked before and told after every operation. While it is open no request waits, not even one now and then: the
+//! link tries in their place, and an answer closes it.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::Notify;
 
 /// So many operations in a row must have failed.
 const FAILURES: u32 = 5;
 
-/// While it is open, one operation is let through so often, to see.
-const PROBE: Duration = Duration::from_millis(100);
-
-/// Closed: everybody may try. Open: one now and then.
+/// Closed: everybody may try. Open: nobody but the link.
+#[derive(Default)]
 pub(super) struct Breaker {
-    began: Instant,
     failures: AtomicU32,
-    /// Milliseconds since `began`.
-    next_probe: AtomicU64,
+    /// It has just been opened.
+    opened: Notify,
 }
 
 impl Breaker {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, failures: AtomicU32::new(0), next_probe: AtomicU64::new(0) }
-    }
-
-    /// Whether an operation may be tried.
-    pub(super) fn admits(&self, now: Instant) -> bool {
-        if self.failures.load(Ordering::Relaxed) < FAILURES {
-            return true;
-        }
-        let now = self.millis(now);
-        let due = self.next_probe.load(Ordering::Relaxed);
-        let next = now + PROBE.as_millis() as u64;
-        now >= due && self.next_probe.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Whether an operation must not be tried.
+    pub(super) fn is_open(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= FAILURES
     }
 
     /// Redis answered, whatever it said.
@@ -40,55 +29,64 @@ impl Breaker {
     }
 
     /// It did not, in time.
-    pub(super) fn failed(&self, now: Instant) {
-        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1)) == Ok(FAILURES - 1) {
-            self.next_probe.store(self.millis(now) + PROBE.as_millis() as u64, Ordering::Relaxed);
+    pub(super) fn failed(&self) {
+        let counted = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
+        if counted == Ok(FAILURES - 1) {
+            self.opened.notify_one();
         }
     }
 
-    fn millis(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.began).as_millis() as u64
+    /// Waits until it is open; for the link alone.
+    pub(super) async fn opened(&self) {
+        while !self.is_open() {
+            self.opened.notified().await;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
-    fn hanging() -> (Breaker, Instant) {
-        let now = Instant::now();
-        let breaker = Breaker::new(now);
+    fn hanging() -> Breaker {
+        let breaker = Breaker::default();
         for _ in 0..FAILURES {
-            assert!(breaker.admits(now));
-            breaker.failed(now);
+            assert!(!breaker.is_open());
+            breaker.failed();
         }
-        (breaker, now)
+        breaker
     }
 
     #[test]
-    fn after_some_failures_in_a_row_one_at_a_time_is_let_through() {
-        let (breaker, now) = hanging();
-        assert!(!breaker.admits(now) && !breaker.admits(now + PROBE / 2));
-        assert!(breaker.admits(now + PROBE));
-        assert!(!breaker.admits(now + PROBE));
-        assert!(breaker.admits(now + PROBE * 2));
-    }
-
-    #[test]
-    fn the_first_answer_closes_it() {
-        let (breaker, now) = hanging();
+    fn after_some_failures_in_a_row_nobody_tries_until_there_is_an_answer() {
+        let breaker = hanging();
+        assert!((0..100).all(|_| breaker.is_open()));
         breaker.answered();
-        assert!((0..100).all(|_| breaker.admits(now)));
+        assert!(!breaker.is_open());
     }
 
     #[test]
     fn failures_between_answers_do_not_add_up() {
-        let now = Instant::now();
-        let breaker = Breaker::new(now);
+        let breaker = Breaker::default();
         for _ in 0..100 {
-            breaker.failed(now);
+            breaker.failed();
             breaker.answered();
         }
-        assert!(breaker.admits(now));
+        assert!(!breaker.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_link_hears_of_each_opening() {
+        let breaker = hanging();
+        for _ in 0..3 {
+            breaker.opened().await;
+            breaker.answered();
+            assert!(timeout(Duration::from_secs(9), breaker.opened()).await.is_err());
+            (0..FAILURES).for_each(|_| breaker.failed());
+        }
     }
 }

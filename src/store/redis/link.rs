@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::address::Address;
 use super::listener::Told;
 use super::{Failure, Shared};
+use crate::store::Key;
 
 /// A connection that takes longer to make will not come.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -28,6 +29,9 @@ const PAUSES: [Duration; 4] =
 /// How often the connection is asked whether it lives; with [`PONG`] two seconds of silence at most.
 const TICK: Duration = Duration::from_millis(500);
 const PONG: Duration = Duration::from_millis(1500);
+
+/// While the breaker is open Redis is asked so often whether it answers again.
+const PROBE: Duration = Duration::from_millis(100);
 
 /// A Cluster's nodes are mended by the client; it is made anew when it has heard of none for so long.
 const LOST_CLUSTER: Duration = Duration::from_secs(10);
@@ -165,6 +169,7 @@ async fn serve(shared: &Arc<Shared>, made: Made) {
         () = lost.notified() => "the connection was closed",
         () = shared.renew.notified() => "the server is not the master",
         () = watch_ear(shared, ear) => "it does not answer",
+        () = close_breaker(shared, connection.clone()) => "it does not answer",
         reason = watch(shared, &mut connection, place, repeated) => reason,
     };
     shared.listener.distrust();
@@ -219,6 +224,23 @@ async fn watch_cluster(shared: &Arc<Shared>, connection: &mut Connection, mut re
         }
         if !repeated {
             repeated = shared.repeat_deletes(connection).await;
+        }
+    }
+}
+
+/// Whenever requests no longer wait for Redis: asks in their place, and has them ask again when it answers in time.
+/// Never ends by itself.
+async fn close_breaker(shared: &Shared, mut connection: Connection) {
+    loop {
+        shared.breaker.opened().await;
+        // A key of its own each time: it leads to any node of a Cluster, for the others may be well.
+        let mut probe = redis::cmd("GET");
+        probe.arg(shared.names.entry(&Key(rand::random())));
+        let answer = timeout(shared.timeout, probe.query_async::<Value>(&mut connection)).await;
+        if answer.is_ok_and(|answer| !answer.is_err_and(|error| Failure::from(error).is_of_the_connection())) {
+            shared.breaker.answered();
+        } else {
+            sleep(PROBE).await;
         }
     }
 }

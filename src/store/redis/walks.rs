@@ -1,6 +1,7 @@
 //! What looks at many entries: lists, pages, counts, sweeps. Called through the store; shard by shard, many shards
 //! at once, since a Cluster keeps them in different places.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redis::{RedisError, Value};
@@ -14,6 +15,9 @@ use super::{Failure, Shared, codec};
 use crate::clock::Timestamp;
 use crate::store::{Cursor, Entry, Error, Key, Page};
 
+/// A user whose sessions move faster than they can be read is not waited for.
+const MOST_READINGS: usize = 8;
+
 /// A shard, and where a walk is in it.
 #[derive(Clone, Copy)]
 struct Place {
@@ -22,16 +26,37 @@ struct Place {
 }
 
 impl Shared {
+    /// SECURITY: a session that moves to another key meanwhile, and so perhaps to another shard, must be met under the
+    /// one or the other, or it outlives the end of all sessions of its user: the shards are read until two readings
+    /// agree.
     pub(super) async fn of_user(self: &Arc<Self>, user: &str) -> Result<Vec<(Key, Arc<Entry>)>, Error> {
         let operation = async |connection: Connection| {
-            let of_shard = |shard| {
-                let arguments = vec![self.names.entries_of(shard), format!("+{user}").into_bytes()];
-                self.clone().run_in(|shared| &shared.scripts.read, connection.clone(), shard, arguments)
-            };
-            let found = at_once((0..SHARDS).map(of_shard)).await?;
-            Ok(found.into_iter().flat_map(decoded).filter(|(_, entry)| entry.meta.is_session_of(user)).collect())
+            let mut before = self.of_user_in_passing(&connection, user).await?;
+            let mut all = before.clone();
+            for _ in 1..MOST_READINGS {
+                let latest = self.of_user_in_passing(&connection, user).await?;
+                if latest.keys().eq(before.keys()) {
+                    return Ok(latest.into_iter().collect());
+                }
+                all.extend(latest.clone());
+                before = latest;
+            }
+            Ok(all.into_iter().collect())
         };
         self.attempt("list by user", true, operation).await
+    }
+
+    async fn of_user_in_passing(
+        self: &Arc<Self>,
+        connection: &Connection,
+        user: &str,
+    ) -> Result<BTreeMap<Key, Arc<Entry>>, Failure> {
+        let of_shard = |shard| {
+            let arguments = vec![self.names.entries_of(shard), format!("+{user}").into_bytes()];
+            self.clone().run_in(|shared| &shared.scripts.read, connection.clone(), shard, arguments)
+        };
+        let found = at_once((0..SHARDS).map(of_shard)).await?.into_iter().flat_map(decoded);
+        Ok(found.filter(|(_, entry)| entry.meta.is_session_of(user)).collect())
     }
 
     pub(super) async fn count(self: &Arc<Self>) -> Result<usize, Error> {

@@ -192,7 +192,8 @@ async fn a_server_that_restarts_or_freezes_loses_nothing_and_is_back_within_a_se
     tokio::task::block_in_place(|| control("thaw"));
     let back = until_it_answers(&here.store).await;
     assert!(back < Duration::from_secs(1), "{back:?} after the freeze");
-    assert!(slow < 20 && asked > 1000, "{slow} of {asked} waited");
+    // Those that found out, with one more on a busy machine; however long it hangs, nobody waits again to see.
+    assert!((1..=6).contains(&slow) && asked > 1000, "{slow} of {asked} waited");
     assert!(here.store.load(key).await.unwrap().is_some());
     here.near.until(true).await;
 }

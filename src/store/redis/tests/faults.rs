@@ -39,8 +39,8 @@ async fn a_frozen_server_costs_the_deadline_and_then_nothing() {
         slow += u64::from(asked.elapsed() > DEADLINE / 2);
         sleep(Duration::from_millis(5)).await;
     }
-    // One that probes in each deadline, more or less.
-    assert!((1..seconds * 5).contains(&slow), "{slow} requests waited");
+    // Those that found out, with one more on a busy machine; however long it hangs, nobody waits again to see.
+    assert!((1..=6).contains(&slow), "{slow} requests waited");
     assert!(!*gateway.cache.trusted.lock().unwrap(), "copies are used though nobody tells of changes");
     server.thaw();
     let back = back_after(&gateway.store).await;

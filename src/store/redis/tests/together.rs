@@ -4,6 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::store::Meta;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Redis server: tests/run starts one"]
@@ -44,6 +45,32 @@ async fn changes_by_hand_and_by_expiry_reach_the_copies() {
         let _: Value = by_hand(&options.url, &mut command).await;
         eventually(change, async || !gateway.holds(key(n))).await;
     }
+}
+
+/// SECURITY: it would outlive the end of all sessions of its user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Redis server: tests/run starts one"]
+async fn a_session_that_moves_from_key_to_key_is_in_every_list() {
+    const MOVES: u64 = 2000;
+    let options = options();
+    let (gateway, other) = (connect(&options), connect(&options));
+    gateway.create(key(0), lasting(Some("ann"), b"")).await.unwrap();
+    let mover = tokio::spawn(async move {
+        for n in 1..=MOVES {
+            gateway.create(key(n), lasting(Some("ann"), b"")).await.unwrap();
+            let before = gateway.load(key(n - 1)).await.unwrap().unwrap();
+            let alias =
+                Entry::new(Meta { alias: true, ..meta(None) }, Box::default(), Timestamp(0), Timestamp(u64::MAX));
+            assert_eq!(gateway.update(key(n - 1), before.version(), alias).await.unwrap(), Updated::Done);
+        }
+    });
+    let mut lists = 0;
+    while !mover.is_finished() {
+        assert!(!other.list_by_user("ann").await.unwrap().is_empty(), "list {lists} misses it");
+        lists += 1;
+    }
+    mover.await.unwrap();
+    assert!(lists > 20, "only {lists} lists");
 }
 
 /// What must be there.
