@@ -333,13 +333,14 @@ impl Exchange<'_> {
 
     fn with_kept<R>(&self, route: &Route, session: &Session, path: &str, ask: impl FnOnce(&Kept<'_>) -> R) -> R {
         let now = self.settled.now;
-        let Some(vault) = route.cookies.vault() else {
+        if !route.remembers_path() {
             return ask(&Kept { jar: None, place: jar::Place { hosts: &[], paths: &[] }, now });
-        };
+        }
+        let jar = route.cookies.vault().and_then(|vault| session.jar(vault));
         let told = route.upstream.host_header(&self.settled.host);
         let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];
         let paths = [route.places.inside(path), path];
-        ask(&Kept { jar: session.jar(vault), place: jar::Place { hosts: &hosts, paths: &paths }, now })
+        ask(&Kept { jar, place: jar::Place { hosts: &hosts, paths: &paths }, now })
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
