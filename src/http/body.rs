@@ -46,8 +46,8 @@ pub struct RequestBody {
     received: u64,
     pace: Pace,
     capture: Option<Capture>,
-    // PERF: boxed, since hardly any body is read before it goes on.
-    held: Option<Box<VecDeque<Bytes>>>,
+    /// What was read before any of it goes on. PERF: mostly nothing, which takes no allocation.
+    held: VecDeque<Bytes>,
 }
 
 /// A copy of a body that goes by, as long as it is short; wiped when it is dropped.
@@ -96,7 +96,7 @@ impl RequestBody {
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
         let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
-        Self { inner, limit, received: 0, pace, capture: None, held: None }
+        Self { inner, limit, received: 0, pace, capture: None, held: VecDeque::new() }
     }
 
     /// Keeps a copy of what goes by.
@@ -126,7 +126,7 @@ impl RequestBody {
             size += data.len();
             held.push_back(data);
         }
-        self.held = (!held.is_empty()).then(|| Box::new(held));
+        self.held = held;
         Ok(())
     }
 
@@ -192,11 +192,8 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if let Some(held) = &mut this.held {
-            match held.pop_front() {
-                Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                None => this.held = None,
-            }
+        if let Some(data) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         loop {
             let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) else {
@@ -220,17 +217,16 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| held.is_empty()) && self.inner.is_end_stream()
+        self.held.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.inner.size_hint();
-        match (&self.held, rest.exact()) {
-            (Some(held), Some(rest)) => {
-                SizeHint::with_exact(rest + held.iter().map(|data| data.len() as u64).sum::<u64>())
-            }
-            // Of an unknown length, or all of it still to come.
-            _ => rest,
+        let held: u64 = self.held.iter().map(|data| data.len() as u64).sum();
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(held + rest),
+            // Chunks, which say nothing of it.
+            None => rest,
         }
     }
 }

@@ -181,8 +181,7 @@ impl Observer {
     pub fn watch(&self, parts: &Parts) -> Option<Watch<'_>> {
         let (path, query) = (parts.uri.path(), parts.uri.query());
         let method = &parts.method;
-        let logins: Vec<_> =
-            self.logins.iter().filter(|login| login.asked.surely_fits(method, path, query)).collect();
+        let logins: Vec<_> = self.logins.iter().filter(|login| login.asked.surely_fits(method, path, query)).collect();
         let logouts: Vec<_> = self.logouts.iter().filter(|logout| logout.asked.fits(method, path, query)).collect();
         if logins.is_empty() && logouts.is_empty() {
             return None;

@@ -328,7 +328,9 @@ fn where_all_pages_have_one_path_strangers_see_the_sign_in_alone() {
     };
     assert!(expired("/wiki.php?id=a", "?do=login&id=a") && expired("/other", "/wiki.php?id=a&do=login#top"));
     // As after a page was saved, and from the front page.
-    assert!(!expired("/wiki.php?id=a", "/wiki.php?id=a") && !expired("/", "wiki.php") && !expired("/wiki.php", "#do=login"));
+    assert!(
+        !expired("/wiki.php?id=a", "/wiki.php?id=a") && !expired("/", "wiki.php") && !expired("/wiki.php", "#do=login")
+    );
 }
 
 proptest! {

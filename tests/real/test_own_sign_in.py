@@ -9,7 +9,7 @@ import unittest
 
 from selenium.webdriver.common.keys import Keys
 
-from support.own_accounts import USER, DjangoAdmin, DokuWiki, Jupyter, NodeRed
+from support.own_accounts import PASSWORD, USER, DjangoAdmin, DokuWiki, Jupyter, NodeRed
 from support.own_sign_in import OwnSignIn
 
 
@@ -37,7 +37,8 @@ class DokuWikiBehindTheGateway(OwnSignIn, unittest.TestCase):
         self.browser.click(self.shown("a[href*='do=logout']"))
 
     def test_a_stranger_sees_no_page_whatever_the_form_asks_for(self):
-        for query, body in (("?id=start", "do=show"), ("?id=start", "do=export_raw&id=start"), ("?do=login", "do=show")):
+        raw = "do=export_raw&id=start"
+        for query, body in (("?id=start", "do=show"), ("?id=start", raw), ("?do=login", "do=show")):
             with self.subTest(query=query, body=body):
                 form = {"Content-Type": "application/x-www-form-urlencoded"}
                 answer = self.gateway.client().fetch(f"/doku.php{query}", "POST", form, body)
@@ -67,6 +68,16 @@ class DjangoAdminBehindTheGateway(OwnSignIn, unittest.TestCase):
 
     def sign_out(self):
         self.browser.click(self.shown("#logout-form button"))
+
+    def test_when_django_forgets_the_person_so_does_the_gateway(self):
+        self.sign_in(PASSWORD)
+        self.eventually_me(USER)
+        held = self.jar()
+        self.running.forget_everybody()
+        self.browser.open(self.gateway.url + self.protected)
+        self.shown("#id_password")
+        self.eventually_me(None)
+        self.is_asked_to_sign_in(self.gateway.client(held))
 
 
 class JupyterBehindTheGateway(OwnSignIn, unittest.TestCase):

@@ -63,7 +63,8 @@ class DokuWiki(App):
         for name in WIKI_DIRECTORIES:
             (data / name).mkdir(parents=True)
         (conf / "local.php").write_text(WIKI_SETTINGS % {"data": data})
-        (conf / "users.auth.php").write_text(f"{USER}:{bcrypt(PASSWORD)}:Alice (A.) Example:alice@example.com:admin,user\n")
+        account = (USER, bcrypt(PASSWORD), "Alice (A.) Example", "alice@example.com", "admin,user")
+        (conf / "users.auth.php").write_text(":".join(account) + "\n")
         (conf / "acl.auth.php").write_text("* @ALL 0\n* @user 8\n")
         places = self.root / "places.php"
         places.write_text(WIKI_PLACES % {"conf": conf})
@@ -85,7 +86,13 @@ class DjangoAdmin(App):
         run([*manage, "migrate", "--verbosity", "0"])
         named = ["--noinput", "--username", USER, "--email", "alice@example.com"]
         run([*manage, "createsuperuser", *named], DJANGO_SUPERUSER_PASSWORD=PASSWORD)
+        self.manage = manage
         self.server = Server([*manage, "runserver", "--noreload", f"127.0.0.1:{self.port}"], self.port, cwd=self.root)
+
+    def forget_everybody(self):
+        """As if its sessions had run out."""
+        code = "from django.contrib.sessions.models import Session; Session.objects.all().delete()"
+        run([*self.manage, "shell", "-c", code])
 
 
 class Jupyter(App):

@@ -15,7 +15,8 @@ class OwnSignIn:
     """Tests for a `TestCase` beside it in the bases.
 
     `app`: its class; `example` and `variable`: the shipped configuration, and what names the app in it; `protected`: a
-    path that a script may ask for when signed in; `exposed`: cookies that may lie in the browser; `user`: the name here.
+    path that a script may ask for when signed in; `exposed`: cookies that may lie in the browser; `user`: the name
+    here.
     """
 
     exposed = frozenset()
