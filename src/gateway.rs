@@ -323,10 +323,11 @@ impl Route {
         self.session_headers != SessionHeaders::None || self.identity.reads_session() || self.cookies.vault().is_some()
     }
 
-    /// Whether strangers must be able to see `path`, to sign in there.
+    /// Whether strangers must be able to ask for this, to sign in there.
     #[must_use]
-    pub fn is_way_in(&self, path: &str) -> bool {
-        self.observer.as_ref().is_some_and(|observer| observer.is_way_in(path))
+    pub fn is_way_in(&self, parts: &Parts) -> bool {
+        let (path, query) = (parts.uri.path(), parts.uri.query());
+        self.observer.as_ref().is_some_and(|observer| observer.is_way_in(&parts.method, path, query))
     }
 
     /// Whether it matters to an answer what was asked for.

@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use crate::auth::endpoints;
 use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
-use crate::http::body::{Capture, RequestBody};
+use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::target::without_port;
@@ -160,9 +160,9 @@ impl Exchange<'_> {
             // PERF: boxed like the pages.
             Box::pin(self.gateway.sessions.take_flash(session)).await?;
         }
-        let decision = match policy::decide(&route.access, session.identity()) {
-            Decision::Login if route.is_way_in(parts.uri.path()) => Decision::Allow(policy::to_the_sign_in()),
-            decision => decision,
+        let (decision, is_stranger) = match policy::decide(&route.access, session.identity()) {
+            Decision::Login if route.is_way_in(&parts) => (Decision::Allow(policy::to_the_sign_in()), true),
+            decision => (decision, false),
         };
         match decision {
             Decision::Allow(permit) => {
@@ -170,8 +170,14 @@ impl Exchange<'_> {
                 let asked = route.asked(&parts);
                 // PERF: shares the bytes of the request.
                 let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
-                let capture = watch.as_ref().map(Watch::capture);
-                let (mut answer, wanted) = self.forward(route, permit, session, parts, incoming, capture).await?;
+                let mut body = self.body_for_the_app(route, incoming)?.captured(watch.as_ref().map(Watch::capture));
+                if let Some(watch) = watch.as_ref().filter(|_| is_stranger)
+                    // PERF: boxed like the pages.
+                    && !Box::pin(self.is_sign_in(watch, &mut body)).await?
+                {
+                    return Ok(self.challenge(route, &parts));
+                }
+                let (mut answer, wanted) = self.forward(route, permit, session, parts, body).await?;
                 let mut changes = Vec::new();
                 if let (Some(_), Some(path)) = (&route.observer, &path) {
                     // PERF: boxed like the pages.
@@ -221,14 +227,12 @@ impl Exchange<'_> {
         permit: Permit<'_>,
         session: &Session,
         parts: Parts,
-        incoming: Incoming,
-        capture: Option<Capture>,
+        body: RequestBody,
     ) -> Result<(Response<Body>, Wanted), Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let sent = route.upstream.host_header(&self.settled.host);
         let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
-        let request = self.for_the_app(route, &sent, permit.identity(), parts, incoming)?;
-        let request = request.map(|body| body.captured(capture));
+        let request = self.for_the_app(route, &sent, permit.identity(), parts, body)?;
         let (pools, upstream) = (&self.generation.pools, &route.upstream);
         let (tally, number) = (&self.generation.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
@@ -275,14 +279,18 @@ impl Exchange<'_> {
         sent: &HeaderValue,
         identity: Option<&Identity>,
         mut parts: Parts,
-        incoming: Incoming,
+        body: RequestBody,
     ) -> Result<Request<RequestBody>, Reject> {
+        self.move_inside(route, sent, identity, &mut parts)?;
+        Ok(Request::from_parts(parts, body))
+    }
+
+    fn body_for_the_app(&self, route: &Route, incoming: Incoming) -> Result<RequestBody, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
-        self.move_inside(route, sent, identity, &mut parts)?;
-        Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
+        Ok(self.request_body(incoming, limit))
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.

@@ -1,9 +1,10 @@
 //! The body of a request on its way to the app: bounded, paced, without trailers.
 //!
-//! `pipeline` wraps what hyper hands it; `proxy` sends it on. Nothing is buffered here, and what goes by is kept only
-//! where a [`Capture`] was asked for.
+//! `pipeline` wraps what hyper hands it; `proxy` sends it on. Nothing is buffered here unless it is to be read before it
+//! goes on, and what goes by is kept only where a [`Capture`] was asked for.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use zeroize::Zeroizing;
 
@@ -44,6 +46,8 @@ pub struct RequestBody {
     received: u64,
     pace: Pace,
     capture: Option<Capture>,
+    /// What was read before any of it goes on. PERF: mostly nothing, which takes no allocation.
+    held: VecDeque<Bytes>,
 }
 
 /// A copy of a body that goes by, as long as it is short; wiped when it is dropped.
@@ -92,7 +96,7 @@ impl RequestBody {
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
         let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
-        Self { inner, limit, received: 0, pace, capture: None }
+        Self { inner, limit, received: 0, pace, capture: None, held: VecDeque::new() }
     }
 
     /// Keeps a copy of what goes by.
@@ -109,10 +113,27 @@ impl RequestBody {
         }
     }
 
+    /// Reads it to its end before any of it goes on, or a bit more than `limit` bytes.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub async fn hold(&mut self, limit: usize) -> Result<(), BodyError> {
+        let (mut held, mut size) = (VecDeque::new(), 0);
+        while size <= limit
+            && let Some(frame) = self.frame().await.transpose()?
+        {
+            let data = frame.into_data().unwrap_or_default();
+            size += data.len();
+            held.push_back(data);
+        }
+        self.held = held;
+        Ok(())
+    }
+
     /// Whether there is nothing to send: then a request may be tried twice.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.inner.is_end_stream()
+        self.is_end_stream()
     }
 }
 
@@ -171,6 +192,9 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(data) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         loop {
             let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) else {
                 ready!(this.pace.poll_exceeded(this.received, cx));
@@ -193,10 +217,16 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let rest = self.inner.size_hint();
+        let held: u64 = self.held.iter().map(|data| data.len() as u64).sum();
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(held + rest),
+            // Chunks, which say nothing of it.
+            None => rest,
+        }
     }
 }

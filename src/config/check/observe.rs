@@ -95,13 +95,16 @@ fn tells_success(login: &ObservedLogin) -> bool {
 }
 
 fn check_user(user: &UserSource, key: &str, checks: &mut Checks<'_>) {
-    let UserSource { form, basic, header, json, regex } = user;
-    let given = [form.is_some(), *basic, header.is_some(), json.is_some(), regex.is_some()];
+    let UserSource { form, basic, header, json, regex, fixed } = user;
+    let given = [form.is_some(), *basic, header.is_some(), json.is_some(), regex.is_some(), fixed.is_some()];
     if given.iter().filter(|given| **given).count() != 1 {
-        checks.problem(key, "expected one of form, basic, header, json and regex");
+        checks.problem(key, "expected one of form, basic, header, json, regex and fixed");
     }
     if form.as_deref().is_some_and(str::is_empty) {
         checks.problem(format!("{key}.form"), "expected the name of a field, such as username");
+    }
+    if fixed.as_deref().is_some_and(|name| name.trim().is_empty()) {
+        checks.problem(format!("{key}.fixed"), "expected a name for whoever knows the app's password");
     }
     if header.as_deref().is_some_and(|name| HeaderName::try_from(name).is_err()) {
         checks.problem(format!("{key}.header"), "expected the name of a header of the app's answer");
@@ -171,6 +174,7 @@ mod tests {
             "{ path: /app/login, status: 200, user: { basic: true } }",
             "[{ path: /app/a, json: { /ok: true }, user: { json: /user } }, { path: /app/b*, body: x, user: { form: u } }]",
             "{ path: /app/login, user: { regex: 'Hello (.+)' } }",
+            "{ path: /app/login, status: 302, user: { fixed: owner } }",
             "{ method: [POST, PUT], path: /app/login, query: { do: login }, form: { a: b }, set_cookie: s, user: { header: X-User } }",
         ] {
             assert_eq!(problems(&observe(login, "")), [""; 0], "{login}");
@@ -202,6 +206,8 @@ mod tests {
                 "login[0].json: `ok`: expected a JSON pointer",
             ),
             ("{ path: /app, method: post, status: 302, user: { form: u } }", "", "login[0].method[0]: write POST"),
+            ("{ path: /app/x, user: { fixed: owner } }", "", "nothing tells a success from a failure"),
+            ("{ path: /app/x, status: 302, user: { fixed: ' ' } }", "", "user.fixed: expected a name"),
             (good, ", probe: { path: me }", "probe.path: expected"),
             (good, ", probe: { path: /me, groups: /g }", "probe.groups: needs `json`"),
             (good, ", probe: { path: /me, json: user }", "probe.json: expected a JSON pointer"),
