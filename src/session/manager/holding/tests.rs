@@ -175,21 +175,56 @@ async fn an_answer_that_itself_ends_the_session_is_known() {
     }
 }
 
-/// What a look at 10 000 of them costs, near and unread: `cargo test --release --lib ten_thousand -- --nocapture`.
-#[tokio::test]
-async fn ten_thousand_are_looked_at_within_a_tick() {
-    let manager = manager_on(Arc::new(CachedStore::new(memory(), 20_000)));
+/// 10 000 sessions of as many users.
+async fn many(manager: &Manager) -> Vec<Held> {
     let mut all = Vec::new();
-    for _ in 0..10_000 {
-        let id = ask(&manager, "", START, vec![sign_in("ann")]).await;
-        let (id, key) = Id::parse(id.as_bytes()).map(|id| (id.clone(), id.key())).unwrap();
-        all.push(Held { id, key, user: "ann".into() });
+    for n in 0..10_000 {
+        let user = format!("user-{n}");
+        let id = ask(manager, "", START, vec![sign_in(&user)]).await;
+        let id = Id::parse(id.as_bytes()).unwrap();
+        all.push(Held { key: id.key(), id, user: user.into() });
     }
-    for round in ["read from the store", "near"] {
+    all
+}
+
+#[tokio::test]
+async fn ten_thousand_can_be_looked_at() {
+    let manager = manager_on(Arc::new(CachedStore::new(memory(), 20_000)));
+    let mut all = many(&manager).await;
+    for round in ["read from memory", "near"] {
         let start = std::time::Instant::now();
         for held in &mut all {
             assert!(lives(&manager, held, START).await);
         }
         println!("10000 sessions, {round}: {:?}", start.elapsed());
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a Redis server: tests/run starts one"]
+async fn ten_thousand_can_be_looked_at_in_redis() {
+    use crate::store::RedisStore;
+    use crate::store::redis::Options;
+    let url = std::env::var("CLOAKROOM_TEST_REDIS").expect("CLOAKROOM_TEST_REDIS");
+    let prefix = format!("held-{:08x}:", rand::random::<u32>());
+    let options = Options { prefix, timeout: Duration::from_secs(5), ..Options::new(&url) };
+    let clock = Arc::new(crate::clock::SteadyClock::start());
+    let store = RedisStore::connect(&options, clock, tokio::runtime::Handle::current()).unwrap();
+    let manager = Arc::new(manager_on(Arc::new(store)));
+    let all = many(&manager).await;
+    let start = std::time::Instant::now();
+    let mut askers = tokio::task::JoinSet::new();
+    // As `pipeline::ties` does it: so many at a time.
+    for part in all.chunks(all.len() / 16) {
+        let (manager, part) = (Arc::clone(&manager), part.to_vec());
+        askers.spawn(async move {
+            for mut held in part {
+                assert!(lives(&manager, &mut held, START).await);
+            }
+        });
+    }
+    while let Some(asked) = askers.join_next().await {
+        asked.unwrap();
+    }
+    println!("10000 sessions, asked of Redis: {:?}", start.elapsed());
 }
