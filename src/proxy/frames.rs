@@ -71,7 +71,7 @@ mod tests {
         let mut bytes = vec![opcode];
         match payload {
             ..126 => bytes.push(mask | payload as u8),
-            ..0x1_0000 => bytes.extend([&[mask | 126][..], &(payload as u16).to_be_bytes()].concat()),
+            126..0x1_0000 => bytes.extend([&[mask | 126][..], &(payload as u16).to_be_bytes()].concat()),
             _ => bytes.extend([&[mask | 127][..], &(payload as u64).to_be_bytes()].concat()),
         }
         bytes.resize(bytes.len() + payload + if masked { 4 } else { 0 }, 0x88);
