@@ -92,8 +92,11 @@ pub struct Route {
     pub session_headers: SessionHeaders,
     /// Whether requests keep the session alive.
     pub activity: bool,
+    /// Origins of other hosts whose pages may open WebSockets.
+    pub websocket_origins: Box<[String]>,
     /// What is done to the session when the app answers so and so.
     pub rules: Rules,
+    origin_reported: AtomicBool,
     clash_reported: AtomicBool,
     /// When it was last said that data was too large, in milliseconds since the Unix epoch.
     too_large_reported: AtomicU64,
@@ -295,6 +298,8 @@ impl Route {
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,
             activity: route.activity,
+            websocket_origins: route.websocket_origins.as_slice().into(),
+            origin_reported: AtomicBool::new(false),
             rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),
@@ -349,6 +354,16 @@ impl Route {
                 route = &*self.name,
                 cookie,
                 "the app sets a cookie of the same name as the gateway's session cookie; it is not passed on: set session.cookie.name to another name"
+            );
+        }
+    }
+
+    /// Tells the operator, once, that a page of another origin was kept from opening a WebSocket.
+    pub fn report_foreign_origin(&self) {
+        if !self.origin_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                route = &*self.name,
+                "a WebSocket was refused: its page is of another origin, or a program sent our cookie without Origin; if the app's pages live elsewhere, name their origin in websocket_origins"
             );
         }
     }

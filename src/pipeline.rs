@@ -4,10 +4,12 @@
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
 
 mod body;
+mod lasting;
 mod observing;
 mod peek;
 mod places;
 mod settle;
+mod ties;
 mod worker;
 
 use std::rc::Rc;
@@ -43,6 +45,7 @@ use crate::vault::Kept;
 
 pub use body::Body;
 use settle::{Place, Settled};
+pub use ties::watch_over;
 use worker::Generation;
 pub use worker::Worker;
 
@@ -133,8 +136,12 @@ impl Exchange<'_> {
             self.refuse(&reject)
         });
 
+        let tie = self.tie(route, &session, &response);
         match self.gateway.sessions.commit(session, self.visit(agent.as_ref()), response.status()).await {
-            Ok(committed) => announce(&mut response, committed),
+            Ok(committed) => {
+                announce(&mut response, committed);
+                response.body_mut().end_with(tie);
+            }
             Err(error) => response = self.refuse(&error.into()),
         }
         response
@@ -153,6 +160,9 @@ impl Exchange<'_> {
         };
         if !route.activity {
             session.not_an_activity();
+        }
+        if self.settled.handshake.is_some() {
+            self.check_origin(route, &parts, session)?;
         }
         let may_pass =
             |session: &Session| matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
@@ -240,7 +250,8 @@ impl Exchange<'_> {
             None => proxy::forward(permit, &lines, pools, upstream, request).await,
             // PERF: boxed for the same reason as above.
             Some(handshake) => {
-                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, handshake.clone(), request)).await
+                let opening = self.opening(handshake, route, session);
+                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, opening, request)).await
             }
         };
         match &answer {

@@ -33,6 +33,8 @@ mod http2;
 mod identity_headers;
 /// Who a session belongs to, and how that changes: by the form, by the app, by the users file.
 mod identity_switches;
+/// What stays open, and ends with the session.
+mod lasting;
 /// From one store to another.
 mod moving;
 /// An app's own sign-in, from which the gateway learns who somebody is.

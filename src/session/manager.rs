@@ -1,13 +1,14 @@
 //! All sessions: opened before a request is served, committed before its response head leaves.
 //!
 //! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
-//! `commit`, `rotation`, `limit` and `endings` each hold one part of a session's life; `traveling` is what differs
-//! where sessions lie in the browsers' cookies.
+//! `commit`, `rotation`, `limit`, `holding` and `endings` each hold one part of a session's life; `traveling` is what
+//! differs where sessions lie in the browsers' cookies.
 
 mod adopting;
 mod beginnings;
 mod commit;
 mod endings;
+mod holding;
 mod limit;
 mod listing;
 mod open;
@@ -15,6 +16,7 @@ mod rotation;
 mod traveling;
 
 pub use adopting::{AdoptError, Adoption, Foreign};
+pub use holding::Held;
 pub use listing::{Listed, Listing, LookedUp};
 
 use std::collections::HashSet;

@@ -35,6 +35,8 @@ pub use denials::Denials;
 pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
-pub use manager::{AdoptError, Adoption, AtRest, Committed, Error, Foreign, Listed, Listing, LookedUp, Manager, Visit};
+pub use manager::{
+    AdoptError, Adoption, AtRest, Committed, Error, Foreign, Held, Listed, Listing, LookedUp, Manager, Visit,
+};
 pub use recall::Recall;
 pub use session::Session;

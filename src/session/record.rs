@@ -140,7 +140,7 @@ impl Record {
         Ok([outline, sealed].concat().into())
     }
 
-    fn outline(&self) -> Outline {
+    pub(super) fn outline(&self) -> Outline {
         let Self { since, issued, remember, expiry, predecessor, .. } = *self;
         Outline { since, issued, remember, expiry, predecessor }
     }

@@ -43,6 +43,8 @@ pub struct Route {
     pub on_store_error: Option<OnStoreError>,
     /// Whether requests here keep the session alive.
     pub activity: bool,
+    /// Origins of other hosts whose pages may open WebSockets here, such as `https://pages.example.com`.
+    pub websocket_origins: Vec<String>,
     /// What is done to the session when the app answers so and so.
     pub rules: Vec<Rule>,
 }
@@ -65,6 +67,7 @@ impl Default for Route {
             session_headers: SessionHeaders::default(),
             on_store_error: None,
             activity: true,
+            websocket_origins: Vec::new(),
             rules: Vec::new(),
         }
     }
