@@ -92,6 +92,8 @@ pub struct Route {
     pub session_headers: SessionHeaders,
     /// Whether requests keep the session alive.
     pub activity: bool,
+    /// Which forms are kept when the session has ended, if any.
+    pub park: Option<schema::Park>,
     /// What is done to the session when the app answers so and so.
     pub rules: Rules,
     clash_reported: AtomicBool,
@@ -248,11 +250,25 @@ impl Gateway {
     /// page, or where there is none at the first app that is.
     #[must_use]
     pub fn login_page(&self, route: &Route, here: Option<&str>) -> String {
-        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
-        match route.observer.as_ref().or_else(other) {
+        match self.signs_in_at(route) {
             Some(observer) => observer.login_page(here.unwrap_or("/")),
             None => auth::login_url(&self.prefix, here),
         }
+    }
+
+    /// The same for somebody whose form was not delivered: our own page says so.
+    #[must_use]
+    pub fn login_page_after_a_loss(&self, route: &Route, here: Option<&str>) -> String {
+        let page = self.login_page(route, here);
+        match self.signs_in_at(route) {
+            Some(_) => page,
+            None => page + if here.is_some() { "&form=lost" } else { "?form=lost" },
+        }
+    }
+
+    fn signs_in_at<'g>(&'g self, route: &'g Route) -> Option<&'g Observer> {
+        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
+        route.observer.as_ref().or_else(other)
     }
 }
 
@@ -295,6 +311,7 @@ impl Route {
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,
             activity: route.activity,
+            park: route.park,
             rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),

@@ -5,6 +5,7 @@
 
 mod body;
 mod observing;
+mod parking;
 mod peek;
 mod places;
 mod settle;
@@ -42,6 +43,7 @@ use crate::telemetry::traffic::Fault;
 use crate::vault::Kept;
 
 pub use body::Body;
+use parking::Next;
 use settle::{Place, Settled};
 use worker::Generation;
 pub use worker::Worker;
@@ -156,6 +158,15 @@ impl Exchange<'_> {
         }
         let may_pass =
             |session: &Session| matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
+        let mut body = self.request_body(incoming, route.upstream.max_body_size());
+        let mut parked = None;
+        // PERF: hardly any session has tickets; then this is a look at it, and the rest is boxed like the pages.
+        if self.concerns_tickets(&parts, session) && may_pass(session) {
+            match Box::pin(self.settle_tickets(route, &mut parts, body, session)).await? {
+                Next::Page(page) => return Ok(page),
+                Next::Forward(other, form) => (body, parked) = (other, form),
+            }
+        }
         if route.session_headers != SessionHeaders::None && may_pass(session) {
             // PERF: boxed like the pages.
             Box::pin(self.gateway.sessions.take_flash(session)).await?;
@@ -171,7 +182,11 @@ impl Exchange<'_> {
                 // PERF: shares the bytes of the request.
                 let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
                 let capture = watch.as_ref().map(Watch::capture);
-                let (mut answer, wanted) = self.forward(route, permit, session, parts, incoming, capture).await?;
+                let answered = self.forward(route, permit, session, parts, body, capture).await;
+                let (mut answer, wanted) = match answered {
+                    Ok(answer) => answer,
+                    Err(reject) => return Box::pin(self.park_again(parked, reject, session)).await,
+                };
                 let mut changes = Vec::new();
                 if let (Some(_), Some(path)) = (&route.observer, &path) {
                     // PERF: boxed like the pages.
@@ -182,6 +197,10 @@ impl Exchange<'_> {
                 changes.extend(absorbed);
                 session.record_changes(changes);
                 Ok(self.put_rest_right(route, wanted, answer))
+            }
+            // PERF: boxed like the pages.
+            Decision::Login if self.is_a_persons_form(&parts) => {
+                Ok(Box::pin(self.park(route, &parts, body, session)).await)
             }
             Decision::Login => Ok(self.challenge(route, &parts)),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
@@ -221,13 +240,13 @@ impl Exchange<'_> {
         permit: Permit<'_>,
         session: &Session,
         parts: Parts,
-        incoming: Incoming,
+        body: RequestBody,
         capture: Option<Capture>,
     ) -> Result<(Response<Body>, Wanted), Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let sent = route.upstream.host_header(&self.settled.host);
         let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
-        let request = self.for_the_app(route, &sent, permit.identity(), parts, incoming)?;
+        let request = self.for_the_app(route, &sent, permit.identity(), parts, body)?;
         let request = request.map(|body| body.captured(capture));
         let (pools, upstream) = (&self.generation.pools, &route.upstream);
         let (tally, number) = (&self.generation.tally, self.settled.route_number());
@@ -275,14 +294,14 @@ impl Exchange<'_> {
         sent: &HeaderValue,
         identity: Option<&Identity>,
         mut parts: Parts,
-        incoming: Incoming,
+        body: RequestBody,
     ) -> Result<Request<RequestBody>, Reject> {
         let limit = route.upstream.max_body_size();
         if self.settled.content_length > limit.unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
         self.move_inside(route, sent, identity, &mut parts)?;
-        Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
+        Ok(Request::from_parts(parts, body))
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
@@ -347,7 +366,7 @@ impl Exchange<'_> {
     fn challenge(&self, route: &Route, parts: &Parts) -> Response<Body> {
         let here = parts.uri.path_and_query().map(|here| here.as_str());
         let page = match self.reader {
-            Reader::Person => respond::redirect(StatusCode::FOUND, &self.gateway.login_page(route, here)),
+            Reader::Person => return self.send_to(&self.gateway.login_page(route, here)),
             Reader::Program => {
                 let login_url = self.gateway.login_page(route, None);
                 let body = serde_json::json!({ "error": "login_required", "login_url": login_url });
@@ -355,6 +374,13 @@ impl Exchange<'_> {
             }
         };
         let mut response = page.map(Body::from);
+        headers::add_vary_cookie(response.headers_mut());
+        response
+    }
+
+    /// Off to a page where somebody signs in.
+    fn send_to(&self, login_page: &str) -> Response<Body> {
+        let mut response = respond::redirect(StatusCode::FOUND, login_page).map(Body::from);
         headers::add_vary_cookie(response.headers_mut());
         response
     }

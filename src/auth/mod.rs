@@ -7,6 +7,7 @@ pub mod csrf;
 pub mod endpoints;
 pub mod hash;
 pub mod logins;
+pub mod parked;
 pub mod password;
 pub mod regulation;
 pub mod return_to;
