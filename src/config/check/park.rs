@@ -36,8 +36,8 @@ mod tests {
     use super::super::tests::{each_is_refused, problems, warnings};
 
     fn route(park: &str) -> String {
-        let login = "login: { form: { users: [] } }\n";
-        format!("{login}routes: [{{ access: user, upstream: http://a, park: {park} }}]")
+        let observe = "observe: { login: { path: /login, location_not: /login, user: { form: name } } }";
+        format!("routes: [{{ access: user, upstream: http://a, {observe}, park: {park} }}]")
     }
 
     #[test]
