@@ -78,7 +78,7 @@ pub(super) async fn discard(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Er
         return Ok(again());
     }
     let rd = call.return_to(auth, Some(form.field("rd")));
-    let back = || call.return_to(auth, unwanted.first().and_then(|ticket| local(ticket)));
+    let back = || call.return_to(auth, unwanted.first().and_then(local));
     let to = rd.or_else(back).unwrap_or_else(ReturnTo::root);
     Ok(respond::redirect(StatusCode::SEE_OTHER, to.as_str()))
 }
