@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{App, Browser, PASSWORD, Response, TestGateway, at_once, field, ok};
+use crate::support::process::Process;
+use crate::support::{App, Browser, PASSWORD, Response, TestGateway, at_once, field, ok, user};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -426,26 +427,26 @@ fn where_the_app_signs_people_in_it_is_asked_about_after_that() {
 }
 
 #[test]
-fn it_survives_a_restart_where_sessions_do() {
+fn it_survives_a_restart_of_the_program() {
     let (app, dir) = (App::echoing(), tempfile::tempdir().unwrap());
-    let gateway = || {
-        TestGateway::with_config(&format!(
-            "store: {{ type: disk, path: '{}' }}\nsession: {{ cookie: {{ secure: auto }} }}\nroutes: [{{ access: user, upstream: 'http://{}' }}]",
-            dir.path().join("sessions").display(),
-            app.address
-        ))
-    };
-    let first = gateway();
-    let mut browser = Browser::holding(first.address(), &"a".repeat(32));
+    let yaml = format!(
+        "listeners: [{{ address: '127.0.0.1:0' }}]\nadmin: {{ address: null }}\nstore: {{ timeout: 10s }}\n\
+         session: {{ cookie: {{ secure: auto }} }}\nlogin: {{ form: {{ users: [{}] }} }}\n\
+         routes: [{{ access: user, upstream: 'http://{}' }}]\n",
+        user("ann", "staff"),
+        app.address
+    );
+    let start = || Process::start(dir.path(), &yaml, 1, &[]);
+    let first = start();
+    let mut browser = Browser::holding(first.addresses()[0], &"a".repeat(32));
     park(&mut browser, "/save");
     sign_in(&mut browser, "ann");
-    let id = browser.session_id().unwrap();
-    first.stop();
-    let second = gateway();
-    let before = browser.host.clone();
-    let mut browser = Browser::holding(second.address(), &id);
-    // The test's gateways have ports of their own; the browser has seen one name all the while.
-    browser.host = before;
+    let (host, id) = (browser.host.clone(), browser.session_id().unwrap());
+    assert!(first.terminate().0.success());
+    let second = start();
+    let mut browser = Browser::holding(second.addresses()[0], &id);
+    // It has another port here; the browser has seen one name all the while.
+    browser.host = host;
     let page = browser.get(QUESTION);
     assert_eq!(press(&mut browser, &page, "/save").status, 200);
     assert_eq!(app.last().body, BODY);
