@@ -94,6 +94,8 @@ pub struct Route {
     pub activity: bool,
     /// Origins of other hosts whose pages may open WebSockets.
     pub websocket_origins: Box<[String]>,
+    /// Which forms are kept when the session has ended, if any.
+    pub park: Option<schema::Park>,
     /// What is done to the session when the app answers so and so.
     pub rules: Rules,
     origin_reported: AtomicBool,
@@ -251,11 +253,25 @@ impl Gateway {
     /// page, or where there is none at the first app that is.
     #[must_use]
     pub fn login_page(&self, route: &Route, here: Option<&str>) -> String {
-        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
-        match route.observer.as_ref().or_else(other) {
+        match self.signs_in_at(route) {
             Some(observer) => observer.login_page(here.unwrap_or("/")),
             None => auth::login_url(&self.prefix, here),
         }
+    }
+
+    /// The same for somebody whose form was not delivered: our own page says so.
+    #[must_use]
+    pub fn login_page_after_a_loss(&self, route: &Route, here: Option<&str>) -> String {
+        let page = self.login_page(route, here);
+        match self.signs_in_at(route) {
+            Some(_) => page,
+            None => page + if here.is_some() { "&form=lost" } else { "?form=lost" },
+        }
+    }
+
+    fn signs_in_at<'g>(&'g self, route: &'g Route) -> Option<&'g Observer> {
+        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
+        route.observer.as_ref().or_else(other)
     }
 }
 
@@ -300,6 +316,7 @@ impl Route {
             activity: route.activity,
             websocket_origins: route.websocket_origins.as_slice().into(),
             origin_reported: AtomicBool::new(false),
+            park: route.park,
             rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),

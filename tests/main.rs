@@ -45,6 +45,8 @@ mod operators;
 mod outage;
 /// The gateway's own pages: what they say, their headers, and that nothing under the prefix is forwarded.
 mod own_pages;
+/// Forms that meet the end of the session.
+mod park;
 /// Host, target and path: one reading for routing, policy and the app.
 mod paths;
 /// What apps say of their own name and place, and paths as a mounted app knows them.

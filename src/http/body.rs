@@ -41,13 +41,20 @@ const BYTES_PER_SECOND: u64 = 500;
 /// A request body with its bounds.
 #[derive(Debug)]
 pub struct RequestBody {
-    inner: Incoming,
+    inner: Source,
     limit: Option<u64>,
     received: u64,
     pace: Pace,
     capture: Option<Capture>,
     /// What was read before any of it goes on. PERF: mostly nothing, which takes no allocation.
     held: VecDeque<Bytes>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// It came before, all of it.
+    Kept(Option<Bytes>),
 }
 
 /// A copy of a body that goes by, as long as it is short; wiped when it is dropped.
@@ -72,6 +79,10 @@ struct Pace {
 }
 
 impl Pace {
+    fn new(patience: Duration, timers: &Timers) -> Self {
+        Self { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() }
+    }
+
     /// Ready when the client has been too slow. The clock runs only while we wait for the client, never
     /// while the app is slow to take what came.
     fn poll_exceeded(&mut self, received: u64, cx: &mut Context<'_>) -> Poll<()> {
@@ -92,11 +103,32 @@ impl Pace {
 }
 
 impl RequestBody {
+    /// A body that is here already.
+    #[must_use]
+    pub fn kept(body: Bytes, timers: &Timers) -> Self {
+        let inner = Source::Kept(Some(body).filter(|body| !body.is_empty()));
+        Self {
+            inner,
+            limit: None,
+            received: 0,
+            pace: Pace::new(Duration::ZERO, timers),
+            capture: None,
+            held: VecDeque::new(),
+        }
+    }
+
     /// Wraps `inner`: at most `limit` bytes, and never more than `patience` behind the slowest pace.
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
-        let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
-        Self { inner, limit, received: 0, pace, capture: None, held: VecDeque::new() }
+        let pace = Pace::new(patience, timers);
+        Self { inner: Source::Client(inner), limit, received: 0, pace, capture: None, held: VecDeque::new() }
+    }
+
+    /// The same, and no more than `limit` bytes of it.
+    #[must_use]
+    pub fn at_most(mut self, limit: u64) -> Self {
+        self.limit = Some(self.limit.map_or(limit, |own| own.min(limit)));
+        self
     }
 
     /// Keeps a copy of what goes by.
@@ -186,6 +218,29 @@ impl std::fmt::Debug for Captured {
     }
 }
 
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::Client(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Kept(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(incoming) => incoming.is_end_stream(),
+            Self::Kept(body) => body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(incoming) => incoming.size_hint(),
+            Self::Kept(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -196,7 +251,7 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         loop {
-            let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            let Poll::Ready(polled) = this.inner.poll_frame(cx) else {
                 ready!(this.pace.poll_exceeded(this.received, cx));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             };

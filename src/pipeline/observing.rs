@@ -50,8 +50,8 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// The client does not send it.
-    pub(super) async fn is_sign_in(&self, watch: &Watch<'_>, body: &mut RequestBody) -> Result<bool, Reject> {
-        let Some(limit) = watch.needs_form() else { return Ok(true) };
+    pub(super) async fn is_sign_in(&self, watch: Option<&Watch<'_>>, body: &mut RequestBody) -> Result<bool, Reject> {
+        let Some((watch, limit)) = watch.and_then(|watch| Some((watch, watch.needs_form()?))) else { return Ok(true) };
         body.hold(limit).await.map_err(proxy::Error::Client)?;
         Ok(watch.is_sign_in())
     }
