@@ -48,6 +48,41 @@ impl Sent<'_> {
     }
 }
 
+impl Sent<'_> {
+    /// The names of all its fields, in their order; those of JSON objects inside others as pointers.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let mut names = Vec::new();
+        match essence.as_str() {
+            "application/x-www-form-urlencoded" => names.extend(pairs(self.body).map(|(name, _)| name.into_owned())),
+            "multipart/form-data" => {
+                let parts = boundary(kind).and_then(|boundary| parts(self.body, boundary)).unwrap_or_default();
+                names.extend(parts.into_iter().map(|(name, _)| name));
+            }
+            json if json == "application/json" || json.ends_with("+json") => {
+                let json = strict_json::parse(self.body).unwrap_or_default();
+                json_names(&json, "", &mut names);
+            }
+            _ => {}
+        }
+        names.truncate(MOST_FIELDS);
+        names
+    }
+}
+
+fn json_names(value: &Value, above: &str, names: &mut Vec<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let pointer = format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"));
+        match value {
+            Value::Object(_) => json_names(value, &pointer, names),
+            _ if above.is_empty() && !key.starts_with('/') => names.push(key.clone()),
+            _ => names.push(pointer),
+        }
+    }
+}
+
 /// The value of the only pair whose name an app could take for `field`, if it is called just so.
 fn only(pairs: impl Iterator<Item = (String, String)>, field: &str) -> Option<String> {
     let mut alike = pairs.take(MOST_FIELDS + 1).enumerate().filter(|(place, (name, _))| {

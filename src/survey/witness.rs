@@ -1,0 +1,142 @@
+//! A page of the app that says who is signed in: found among those that were seen, and tried on the app.
+//!
+//! Called by `analysis`. A page is taken only if the code that will read it in the gateway finds the user's name there,
+//! and nothing on the same page as a stranger sees it, or as it was before the sign-in.
+
+use serde_json::Value;
+
+use super::findings::Reasoned;
+use super::matchers::scalars;
+use super::sighting::{Check, Journal, Said, Sighting};
+use super::words;
+use crate::config::schema::{Observe, Probe};
+use crate::observe::Observer;
+use crate::session::VaultId;
+
+/// How much of the text before a name belongs to the pattern, in characters.
+const BEFORE: usize = 32;
+
+/// How a name is written in a page; spaces and markup end it.
+const NAME: &str = r#"([^<>"'&\s]+)"#;
+
+/// The surest page, if there is one that was seen after `begun`, the place of a right password.
+pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Probe>> {
+    let mut pages: Vec<(&Sighting, &Check)> =
+        journal.checks.iter().filter(|check| check.place > begun).filter_map(|check| Some((journal.at(check.place)?, check))).collect();
+    let rank = |page: &Sighting, check: &Check| {
+        let json = check.with.json().is_some();
+        (!json, !words::is_who_am_i(&page.asked.path), page.asked.query.is_some(), page.asked.path.len())
+    };
+    pages.sort_by_key(|(page, check)| rank(page, check));
+    pages.into_iter().find_map(|(page, check)| of_page(journal, page, check, user, begun))
+}
+
+fn of_page(journal: &Journal, page: &Sighting, check: &Check, user: &str, begun: usize) -> Option<Reasoned<Probe>> {
+    let query = page.asked.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    let path = format!("{}{query}", page.asked.path);
+    let same = |one: &Sighting| one.asked.path == page.asked.path && one.asked.query == page.asked.query;
+    let before = journal.all().filter(|(place, one)| *place <= begun && same(one)).map(|(_, one)| &one.said);
+    let silent: Vec<&Said> = before.chain([&check.without]).collect();
+    let names = |probe: &Probe, said: &Said| read(probe, said);
+    let tells = |probe: &Probe| {
+        let named = names(probe, &check.with).is_some_and(|found| found.eq_ignore_ascii_case(user));
+        named && silent.iter().all(|said| names(probe, said).is_none())
+    };
+    let probe = candidates(&path, &check.with, user).into_iter().find(tells)?;
+    let stranger = check.without.status.as_u16();
+    let why = format!("{path} says who is signed in; without cookies it answers {stranger} and names nobody");
+    Some(Reasoned::new(probe, why))
+}
+
+/// Whom the gateway would take the page to name.
+fn read(probe: &Probe, said: &Said) -> Option<String> {
+    let observe = Observe { probe: Some(probe.clone()), ..Observe::default() };
+    let observer = Observer::from_config(&observe, VaultId::of("")).ok()?;
+    observer.probe()?.read(&said.answer(), None).map(|claims| claims.user)
+}
+
+fn candidates(path: &str, said: &Said, user: &str) -> Vec<Probe> {
+    let probe = Probe { path: path.into(), ..Probe::default() };
+    match said.json() {
+        Some(json) => pointers(&json, user).into_iter().map(|json| Probe { json: Some(json), ..probe.clone() }).collect(),
+        None => regexes(&said.text(), user).into_iter().map(|regex| Probe { regex: Some(regex), ..probe.clone() }).collect(),
+    }
+}
+
+/// Where in a document the user's name stands, the plainest place first.
+pub fn pointers(json: &Value, user: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    scalars(json, String::new(), &mut found);
+    found.retain(|(_, value)| value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(user)));
+    found.sort_by_key(|(pointer, value)| (value.as_str() != Some(user), !words::is_user(pointer), pointer.len()));
+    found.into_iter().map(|(pointer, _)| pointer).collect()
+}
+
+/// Patterns for the places of a page where the user's name stands, with what is around it.
+fn regexes(html: &str, user: &str) -> Vec<String> {
+    if user.contains(|c: char| c.is_whitespace() || "<>\"'&".contains(c)) {
+        return Vec::new();
+    }
+    let mut found: Vec<String> = Vec::new();
+    for (at, name) in html.match_indices(user) {
+        let end = at + name.len();
+        let (before, after) = (&html[..at], html[end..].chars().next());
+        let whole = !before.ends_with(char::is_alphanumeric) && after.is_some_and(|c| !c.is_alphanumeric());
+        let Some(context) = context(before).filter(|_| whole) else { continue };
+        let after = after.filter(|c| !c.is_whitespace()).map(|c| regex::escape(&c.to_string())).unwrap_or_default();
+        let regex = format!("{}{NAME}{after}", regex::escape(context));
+        if !found.contains(&regex) {
+            found.push(regex);
+        }
+    }
+    // Words say more than a link: `Logged in as` before `/user/`.
+    found.sort_by_key(|regex| regex.contains("href="));
+    found.truncate(12);
+    found
+}
+
+/// The end of what stands before the name, on the same line, without what changes from page to page.
+fn context(before: &str) -> Option<&str> {
+    let line = before.rsplit(['\n', '\r']).next().unwrap_or_default().trim_start();
+    let start = line.char_indices().rev().take(BEFORE).last().map_or(line.len(), |(at, _)| at);
+    let mut context = &line[start..];
+    // Numbers are ids, dates or tokens as a rule; a variable of our own configuration must not begin there.
+    if let Some(at) = context.rfind(|c: char| c.is_ascii_digit() || c == '$') {
+        context = &context[at + 1..];
+    }
+    (context.chars().filter(|c| !c.is_whitespace()).count() >= 4).then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_plainest_place_of_a_name_comes_first() {
+        let json = json!({"a": {"title": "ann"}, "user": {"login": "ann", "mail": "ann@x"}, "list": ["ann"]});
+        assert_eq!(pointers(&json, "ann"), ["/user/login", "/a/title"]);
+    }
+
+    #[test]
+    fn a_name_is_found_by_the_words_before_it() {
+        let html = "<p>by joanna</p>\n<a href=\"/u/ann\">x</a>\n  <li>Logged in as: <bdi>ann</bdi></li>";
+        let found = regexes(html, "ann");
+        assert_eq!(found[0], r#"<li>Logged in as: <bdi>([^<>"'&\s]+)<"#);
+        assert_eq!(found.len(), 2);
+        assert!(regexes("<b>42 ann</b>", "ann").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_pattern_compiles_and_finds_a_name(before in "[ -~äß]{0,50}", after in "[ -~]{0,10}") {
+            let html = format!("{before}ann{after}");
+            for regex in regexes(&html, "ann") {
+                let regex = regex::Regex::new(&regex).unwrap();
+                prop_assert!(regex.is_match(&html));
+            }
+        }
+    }
+}
