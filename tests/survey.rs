@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use cloakroom::config;
 use cloakroom::survey::{self, Findings};
 
-use crate::support::{App, Browser, Response, Seen, TestGateway, ok};
+use crate::support::{App, Browser, Response, Seen, TestGateway};
 
 /// One of many ways to sign people in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,12 +104,16 @@ fn answer(way: Way, seen: &Seen, signed_in: &Mutex<BTreeSet<String>>) -> String 
         return match (way, right) {
             (Way::Form, true) => redirect(home, &cookie),
             (Way::OnePath, true) => redirect(home, &cookie),
-            (Way::FormAlways200, true) => {
-                answered("200 OK", &format!("Content-Type: text/html\r\n{cookie}"), "Welcome. <a href='/logout'>out</a>")
-            }
+            (Way::FormAlways200, true) => answered(
+                "200 OK",
+                &format!("Content-Type: text/html\r\n{cookie}"),
+                "Welcome. <a href='/logout'>out</a>",
+            ),
             (Way::Json, true) => json("200 OK", &cookie, "{\"token\": \"a81\"}"),
             (Way::Json, false) => json("401 Unauthorized", "", "{\"error\": \"no\"}"),
-            (Way::JsonAlways200, true) => json("200 OK", &cookie, &format!("{{\"ok\": true, \"user\": {{\"name\": \"{name}\"}}}}")),
+            (Way::JsonAlways200, true) => {
+                json("200 OK", &cookie, &format!("{{\"ok\": true, \"user\": {{\"name\": \"{name}\"}}}}"))
+            }
             (Way::JsonAlways200, false) => json("200 OK", "", "{\"ok\": false}"),
             (Way::SameCookie, true) => redirect("/home", fresh),
             (Way::SameCookie, false) => redirect("/login?failed=1", fresh),
@@ -118,7 +122,9 @@ fn answer(way: Way, seen: &Seen, signed_in: &Mutex<BTreeSet<String>>) -> String 
         };
     }
     match (path, user) {
-        ("/login", _) => answered("200 OK", &format!("Content-Type: text/html\r\n{}", if steady { fresh } else { "" }), FORM),
+        ("/login", _) => {
+            answered("200 OK", &format!("Content-Type: text/html\r\n{}", if steady { fresh } else { "" }), FORM)
+        }
         ("/api/me", Some(user)) => json("200 OK", "", &format!("{{\"login\": \"{user}\", \"theme\": \"dark\"}}")),
         ("/api/me", None) => json("401 Unauthorized", "", "{}"),
         ("/style.css", _) => answered("200 OK", "Content-Type: text/css\r\n", "p {}"),
@@ -288,7 +294,8 @@ fn basic_is_believed_only_where_strangers_are_refused() {
 #[test]
 fn cookies_that_scripts_need_are_exposed_and_no_others() {
     let app = App::with(|seen, stream| {
-        let cookies = "Set-Cookie: csrftoken=a; Path=/; Secure\r\nSet-Cookie: plain=b\r\nSet-Cookie: sessionid=c; HttpOnly\r\n";
+        let cookies =
+            "Set-Cookie: csrftoken=a; Path=/; Secure\r\nSet-Cookie: plain=b\r\nSet-Cookie: sessionid=c; HttpOnly\r\n";
         let said = match seen.line().split(' ').nth(1).unwrap() {
             "/app.js" => answered(
                 "200 OK",
@@ -340,13 +347,17 @@ fn the_command_ends_with_the_sign_out_and_keeps_talk_and_yaml_apart() {
         child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         assert!(child.wait().unwrap().success(), "{rest}{out}");
         assert!(out.starts_with(first), "{out}");
-        assert!(rest.contains("Seen: a password at /login, answered with 200.") && rest.contains("Seen: a sign-out"), "{rest}");
+        assert!(
+            rest.contains("Seen: a password at /login, answered with 200.") && rest.contains("Seen: a sign-out"),
+            "{rest}"
+        );
     }
 }
 
 #[test]
 fn an_address_that_is_none_is_refused_with_what_to_write() {
-    for (url, words) in [("https://wiki", "--url: `https://wiki` is not http"), ("wiki", "--url: `wiki` is not a URL")] {
+    for (url, words) in [("https://wiki", "--url: `https://wiki` is not http"), ("wiki", "--url: `wiki` is not a URL")]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_cloakroom")).args(["observe", "--url", url]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(words) && output.stdout.is_empty(), "{said}");

@@ -59,8 +59,7 @@ impl<'j> Case<'j> {
         findings.probe = user.and_then(|user| witness::find(self.journal, user, begun));
         self.conclude_login(&page.value, findings);
         findings.logout = leaving::logout(self.journal, &self.attempts);
-        findings.expired =
-            strangers.and_then(|(path, said)| leaving::expired(path, said, &page.value));
+        findings.expired = strangers.and_then(|(path, said)| leaving::expired(path, said, &page.value));
         findings.public_paths = self.public_paths(begun, &page.value);
         let is_where_it_is_posted = findings.login.first().is_some_and(|login| login.path == page.value);
         findings.sign_on = self.sign_on(&page.value, findings);
@@ -145,17 +144,21 @@ impl<'j> Case<'j> {
     fn login_page(&self, strangers: Option<&(String, Said)>) -> Reasoned<String> {
         let door = self.good.first();
         let from = door.and_then(|one| one.asked.referer.clone());
-        let shown = from.map(|from| Reasoned::new(without_odd_parameters(&from, ""), "people signed in from there".into()));
+        let shown =
+            from.map(|from| Reasoned::new(without_odd_parameters(&from, ""), "people signed in from there".into()));
         let led = strangers.and_then(|(path, said)| {
             let page = said.answer().location(path.split('?').next().unwrap_or_default())?;
             let text = said.headers.get(header::LOCATION)?.to_str().ok()?;
-            let query = text.split('#').next()?.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+            let query =
+                text.split('#').next()?.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
             let value = without_odd_parameters(&format!("{page}{query}"), path);
             Some(Reasoned::new(value, format!("a stranger who wants to see {path} is sent there")))
         });
         let same_place = |led: &Reasoned<String>| {
-            let asks = |(_, one): (usize, &Sighting)| one.asked.path == path_of(&led.value) && one.said.asks_for_a_password();
-            shown.as_ref().is_none_or(|shown| path_of(&shown.value) == path_of(&led.value)) || self.journal.all().any(asks)
+            let asks =
+                |(_, one): (usize, &Sighting)| one.asked.path == path_of(&led.value) && one.said.asks_for_a_password();
+            shown.as_ref().is_none_or(|shown| path_of(&shown.value) == path_of(&led.value))
+                || self.journal.all().any(asks)
         };
         let posted = || Reasoned::new(door.map_or("/", |one| &one.asked.path).to_owned(), "passwords go there".into());
         led.filter(same_place).or(shown).unwrap_or_else(posted)
@@ -209,7 +212,7 @@ impl<'j> Case<'j> {
         let mut lines = vec!["sign_on:".to_owned()];
         match good.asked.sends_json {
             true => lines.extend([format!("  action: {}", good.asked.path), "  json: true".to_owned()]),
-            false => lines.push(format!("  login_page: {}", page.split("?").next().unwrap_or_default())),
+            false => lines.push(format!("  login_page: {}", path_of(page))),
         }
         lines.push(format!("  fields: {{ {} }}", fields.join(", ")));
         if !others.is_empty() {
@@ -225,13 +228,16 @@ impl<'j> Case<'j> {
         if findings.logout.is_none() {
             findings.doubts.push("no sign-out was seen: the app's own will not end the session here".into());
         }
-        if findings.probe.is_none() && findings.login.iter().any(|login| login.user.as_ref().is_some_and(|user| user.form.is_some())) {
+        if findings.probe.is_none()
+            && findings.login.iter().any(|login| login.user.as_ref().is_some_and(|user| user.form.is_some()))
+        {
             let doubt = "no page was seen that names the user to its owner alone: an app that ignores case, or takes e-mail \
                          addresses, may know two of the names here as one user";
             findings.doubts.push(doubt.into());
         }
         if let Some((path, _)) = strangers.filter(|(_, said)| said.status.is_success()) {
-            let doubt = format!("{path} answers strangers too: that the app has forgotten somebody will not show there");
+            let doubt =
+                format!("{path} answers strangers too: that the app has forgotten somebody will not show there");
             findings.doubts.push(doubt);
         }
     }
@@ -251,7 +257,10 @@ fn without_odd_parameters(page: &str, asked_for: &str) -> String {
     let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
     let kept = form_urlencoded::parse(query.as_bytes()).filter_map(|(name, value)| {
         let plain = |text: &str| words::is_word(text) && !words::is_token(text);
-        if !asked_for.is_empty() && value == asked_for && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        if !asked_for.is_empty()
+            && value == asked_for
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
             return Some(format!("{name}={{path}}"));
         }
         (plain(&name) && plain(&value)).then(|| format!("{name}={value}"))
@@ -264,10 +273,12 @@ fn without_odd_parameters(page: &str, asked_for: &str) -> String {
 fn widened(paths: &BTreeSet<&str>) -> Vec<String> {
     let is_file = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
-        let kinds = ["css", "js", "mjs", "map", "png", "svg", "ico", "gif", "jpg", "jpeg", "webp", "woff", "woff2", "ttf"];
+        let kinds =
+            ["css", "js", "mjs", "map", "png", "svg", "ico", "gif", "jpg", "jpeg", "webp", "woff", "woff2", "ttf"];
         name.rsplit_once('.').is_some_and(|(_, kind)| kinds.contains(&kind))
     };
-    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).filter(|folder| folder.len() > 1);
+    let folder =
+        |path: &str| path.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).filter(|folder| folder.len() > 1);
     let mut folders: BTreeMap<String, usize> = BTreeMap::new();
     for folder in paths.iter().filter(|path| is_file(path)).filter_map(|path| folder(path)) {
         *folders.entry(folder).or_default() += 1;
@@ -289,8 +300,7 @@ fn traffic(journal: &Journal, findings: &mut Findings) {
     if exposed::set_by_the_app(journal).contains_key("sessionid") {
         findings.saw.push("its cookie is called sessionid, like the gateway's: the vault keeps them apart".into());
     }
-    let bears_tokens =
-        journal.all().any(|(_, one)| one.asked.has_authorization && one.asked.basic_user.is_none());
+    let bears_tokens = journal.all().any(|(_, one)| one.asked.has_authorization && one.asked.basic_user.is_none());
     if bears_tokens {
         let doubt = "its scripts send tokens of their own (Authorization), which the vault does not keep: after signing out \
                      here such a token is still good for who has copied it";
@@ -302,7 +312,10 @@ fn traffic(journal: &Journal, findings: &mut Findings) {
 fn line(sighting: &Sighting) -> String {
     let asked = &sighting.asked;
     let mut names: Vec<String> = asked.fields.iter().map(|field| field.name.clone()).collect();
-    names.extend(form_urlencoded::parse(asked.query.as_deref().unwrap_or_default().as_bytes()).map(|(name, _)| format!("?{name}")));
+    names.extend(
+        form_urlencoded::parse(asked.query.as_deref().unwrap_or_default().as_bytes())
+            .map(|(name, _)| format!("?{name}")),
+    );
     let cookies = sighting.said.cookies.iter().map(|operation| match operation {
         Operation::Set(cookie) => format!("+{}", String::from_utf8_lossy(cookie.name())),
         Operation::Delete(key) => format!("-{}", String::from_utf8_lossy(key.name())),
@@ -312,4 +325,3 @@ fn line(sighting: &Sighting) -> String {
     let status = sighting.said.status.as_u16();
     format!("{} {} [{}] {status}{location} [{}]", asked.method, asked.path, names.join(" "), cookies.join(" "))
 }
-

@@ -25,8 +25,9 @@ pub fn judge(journal: &Journal) -> Option<Attempts> {
 fn by_form(journal: &Journal) -> Option<Attempts> {
     let all: Vec<(usize, &Sighting)> = journal.all().filter(|(_, sighting)| sighting.is_attempt()).collect();
     let (_, door) = *all.last()?;
-    let is_same =
-        |one: &Sighting| one.asked.method == door.asked.method && one.asked.path == door.asked.path && names(one) == names(door);
+    let is_same = |one: &Sighting| {
+        one.asked.method == door.asked.method && one.asked.path == door.asked.path && names(one) == names(door)
+    };
     let here: Vec<(usize, &Sighting)> = all.into_iter().filter(|(_, one)| is_same(one)).collect();
     let until = |index: usize| here.get(index + 1).map_or(usize::MAX, |(place, _)| *place);
     let is_proven = |index: usize| {
@@ -64,9 +65,9 @@ fn by_basic(journal: &Journal) -> Option<Attempts> {
     let all = journal.all().filter(|(_, sighting)| sighting.asked.basic_user.is_some());
     let (good, bad): (Vec<_>, Vec<_>) = all.partition(|(_, one)| !matches!(one.said.status.as_u16(), 400..));
     let challenged = |path: &str| {
-        journal.all().any(|(_, one)| {
-            one.asked.path == path && !one.asked.has_authorization && one.said.status.as_u16() == 401
-        })
+        journal
+            .all()
+            .any(|(_, one)| one.asked.path == path && !one.asked.has_authorization && one.said.status.as_u16() == 401)
     };
     // SECURITY: only where a stranger is refused does an answer prove that the password was looked at.
     let good: Vec<usize> =

@@ -69,7 +69,8 @@ pub fn last_page(journal: &Journal) -> Option<String> {
         asked.method == Method::GET && sighting.said.status == 200 && sighting.said.is_html() && asked.navigates
     };
     let within = journal.all().rev().filter(|(place, _)| (begun + 1..end).contains(place));
-    let (_, page) = within.filter(|(_, sighting)| !words::is_way_in(&sighting.asked.path)).find(|(_, one)| is_page(one))?;
+    let (_, page) =
+        within.filter(|(_, sighting)| !words::is_way_in(&sighting.asked.path)).find(|(_, one)| is_page(one))?;
     let query = page.asked.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     Some(format!("{}{query}", page.asked.path))
 }
@@ -84,7 +85,7 @@ pub fn expired(page: &str, said: &Said, login_page: &str) -> Option<Reasoned<Exp
             let expired = Expired { status: vec![StatusPattern::Code(401)], location: None };
             Some(Reasoned::new(expired, why("is answered with 401")))
         }
-        300..400 => {
+        300..=399 => {
             let location = said.answer().location(path)?;
             let known = login_page.split('?').next().unwrap_or_default() == location;
             let why = why(&format!("leads to {location}"));

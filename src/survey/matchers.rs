@@ -54,19 +54,25 @@ pub fn choose(
     };
     let holds = |set: &[&Matcher]| good.iter().all(|one| fits(&with(set), one));
     let tells = |set: &[&Matcher]| holds(set) && !bad.iter().any(|one| fits(&with(set), one));
-    let chosen = |set: &[&Matcher], certain| Chosen {
+    let chosen = |set: &[&Matcher], certain: bool| Chosen {
         login: with(set),
         why: set.iter().map(|matcher| matcher.why.clone()).collect(),
         certain,
     };
-    let holding: Vec<&Matcher> = candidates.iter().filter(|one| holds(&[one])).collect();
+    let holding: Vec<&Matcher> = candidates.iter().filter(|one| holds(&[*one])).collect();
     if bad.is_empty() {
         // Nothing has shown what a failure looks like, so all that may be one is excluded.
         return (!holding.is_empty() && holds(&holding)).then(|| chosen(&holding, false));
     }
-    let pairs = || holding.iter().flat_map(|one| holding.iter().map(move |other| [*one, *other]));
-    let single = holding.iter().find(|one| tells(&[one])).map(|one| chosen(&[one], true));
-    single.or_else(|| pairs().find(|pair| tells(pair)).map(|pair| chosen(&pair, true)))
+    if let Some(single) = holding.iter().find(|one| tells(&[**one])) {
+        return Some(chosen(&[*single], true));
+    }
+    let pairs = holding
+        .iter()
+        .enumerate()
+        .flat_map(|(number, one)| holding[number + 1..].iter().map(move |other| [*one, *other]));
+    let pairs: Vec<[&Matcher; 2]> = pairs.collect();
+    pairs.iter().find(|pair| tells(&pair[..])).map(|pair| chosen(pair, true))
 }
 
 /// Whether the gateway would take the answer for a success.

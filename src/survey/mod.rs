@@ -57,7 +57,8 @@ pub fn start(url: &str, listen: SocketAddr) -> anyhow::Result<(Survey, Unbounded
     let upstream = Upstream::from_config(0, &upstream).map_err(|error| anyhow!("--url: {error}"))?;
     let listener = Listener { address: ListenerAddress::Tcp(listen), ..Listener::default() };
     let bound = server::bind(&listener, 1).map_err(|error| anyhow!("--listen: {error}"))?;
-    let ListenerAddress::Tcp(address) = bound.address else { return Err(anyhow!("--listen: not an address")) };
+    let ListenerAddress::Tcp(address) = &bound.address else { return Err(anyhow!("--listen: not an address")) };
+    let address = *address;
     let (shutdown, (news, heard)) = (Shutdown::default(), unbounded_channel());
     let (signal, url) = (shutdown.signal(), url.trim_end_matches('/').to_owned());
     let work = move || look_on(bound, upstream, url, signal, news);

@@ -32,7 +32,7 @@ pub fn inputs(html: &str) -> Vec<Input> {
 
 fn input(attributes: &str) -> Option<Input> {
     let (mut name, mut kind, mut value) = (None, None, None);
-    for found in ATTRIBUTE.as_ref()?.captures_iter(attributes) {
+    for found in (*ATTRIBUTE).as_ref()?.captures_iter(attributes) {
         let text = (2..=4).find_map(|group| found.get(group)).map_or("", |text| text.as_str());
         let slot = match found[1].to_ascii_lowercase().as_str() {
             "name" => &mut name,

@@ -215,9 +215,11 @@ impl Passage {
         } else if has_tried && leaving::signs_out(&sighting) {
             self.tell(News::SignOut(sighting.asked.path.clone()));
         } else if self.may_name_the_user(&journal, &sighting) {
-            let target = sighting.asked.query.as_ref().map_or(sighting.asked.path.clone(), |query| {
-                format!("{}?{query}", sighting.asked.path)
-            });
+            let target = sighting
+                .asked
+                .query
+                .as_ref()
+                .map_or(sighting.asked.path.clone(), |query| format!("{}?{query}", sighting.asked.path));
             if let Ok(target) = target.parse() {
                 self.repeated.set(self.repeated.get() + 1);
                 self.questions.borrow_mut().push(Repeat { place, target, asker });
@@ -229,7 +231,9 @@ impl Passage {
     /// Whether a page may be one that says who is signed in.
     fn may_name_the_user(&self, journal: &Journal, sighting: &Sighting) -> bool {
         let (asked, said) = (&sighting.asked, &sighting.said);
-        let Some(user) = journal.all().rev().find_map(|(_, sighting)| sighting.asked.user.clone()) else { return false };
+        let Some(user) = journal.all().rev().find_map(|(_, sighting)| sighting.asked.user.clone()) else {
+            return false;
+        };
         let is_same = |before: &Sighting| before.asked.path == asked.path && before.asked.query == asked.query;
         let repeated = self.questions.borrow().iter().any(|repeat| repeat.target.path() == asked.path)
             || journal.checks.iter().filter_map(|check| journal.at(check.place)).any(is_same);
@@ -266,7 +270,13 @@ impl Passage {
         Some((target, said))
     }
 
-    async fn ask(&self, asker: &Asker, target: &PathAndQuery, with_cookies: bool, accept: &'static str) -> Option<Said> {
+    async fn ask(
+        &self,
+        asker: &Asker,
+        target: &PathAndQuery,
+        with_cookies: bool,
+        accept: &'static str,
+    ) -> Option<Said> {
         let mut request = Request::new(Empty::new().map_err(never as fn(_) -> _));
         *request.uri_mut() = Uri::from(target.clone());
         for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE] {

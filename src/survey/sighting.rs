@@ -183,11 +183,10 @@ type Typed = Zeroizing<String>;
 /// The field that names the user: the one called so, or else the one before the password.
 fn user_field(fields: &[Field], values: &[Typed]) -> Option<usize> {
     let password = fields.iter().position(|field| field.kind == Kind::Password)?;
-    let may_name = |at: &usize| {
-        fields[*at].kind == Kind::Other && (1..=LONGEST_NAME).contains(&values[*at].len())
-    };
+    let may_name = |at: &usize| fields[*at].kind == Kind::Other && (1..=LONGEST_NAME).contains(&values[*at].len());
     let distance = |at: &usize| at.abs_diff(password);
-    let called_so = (0..fields.len()).filter(may_name).filter(|at| words::is_user(&fields[*at].name)).min_by_key(distance);
+    let called_so =
+        (0..fields.len()).filter(may_name).filter(|at| words::is_user(&fields[*at].name)).min_by_key(distance);
     let before = || password.checked_sub(1).filter(may_name).filter(|at| !words::is_token(&fields[*at].name));
     called_so.or_else(before)
 }
@@ -218,8 +217,8 @@ impl Sighting {
     pub fn query_words(&self) -> Vec<(String, String)> {
         let pairs = form_urlencoded::parse(self.asked.query.as_deref().unwrap_or_default().as_bytes());
         let leads_out = |name: &str, value: &str| words::is_way_out(name) && value.len() <= 2;
-        let plain = pairs
-            .filter(|(name, value)| (words::is_word(value) && !words::is_token(name)) || leads_out(name, value));
+        let plain =
+            pairs.filter(|(name, value)| (words::is_word(value) && !words::is_token(name)) || leads_out(name, value));
         plain.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 

@@ -21,8 +21,12 @@ const NAME: &str = r#"([^<>"'&\s]+)"#;
 
 /// The surest page, if there is one that was seen after `begun`, the place of a right password.
 pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Probe>> {
-    let mut pages: Vec<(&Sighting, &Check)> =
-        journal.checks.iter().filter(|check| check.place > begun).filter_map(|check| Some((journal.at(check.place)?, check))).collect();
+    let mut pages: Vec<(&Sighting, &Check)> = journal
+        .checks
+        .iter()
+        .filter(|check| check.place > begun)
+        .filter_map(|check| Some((journal.at(check.place)?, check)))
+        .collect();
     let rank = |page: &Sighting, check: &Check| {
         let json = check.with.json().is_some();
         (!json, !words::is_who_am_i(&page.asked.path), page.asked.query.is_some(), page.asked.path.len())
@@ -58,8 +62,12 @@ fn read(probe: &Probe, said: &Said) -> Option<String> {
 fn candidates(path: &str, said: &Said, user: &str) -> Vec<Probe> {
     let probe = Probe { path: path.into(), ..Probe::default() };
     match said.json() {
-        Some(json) => pointers(&json, user).into_iter().map(|json| Probe { json: Some(json), ..probe.clone() }).collect(),
-        None => regexes(&said.text(), user).into_iter().map(|regex| Probe { regex: Some(regex), ..probe.clone() }).collect(),
+        Some(json) => {
+            pointers(&json, user).into_iter().map(|json| Probe { json: Some(json), ..probe.clone() }).collect()
+        }
+        None => {
+            regexes(&said.text(), user).into_iter().map(|regex| Probe { regex: Some(regex), ..probe.clone() }).collect()
+        }
     }
 }
 

@@ -7,23 +7,26 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 static PASSWORD: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?i)pass|pwd|kennwort|contrase|motdepasse"));
-static USER: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?i)user|login|mail|name|benutzer|account|uid|identi"));
+static USER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r"(?i)user|login|mail|name|benutzer|account|uid|identi"));
 static TOKEN: LazyLock<Option<Regex>> =
     LazyLock::new(|| compile(r"(?i)csrf|xsrf|token|nonce|sectok|session|sid$|state|key|hash|captcha|otp|code"));
 static WAY_OUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(r"(?i)(log|sign)[-_.]?(out|off)|abmeld|ausloggen|d[eé]connexion|revoke|end[-_]?session|cerrar")
 });
-static WAY_IN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| {
-        compile(
-            r"(?i)log[-_.]?(in|on)|(^|[^a-z])(sign[-_.]?(in|on)|o?auth(2|enticate|orize)?|sessions?|tokens?)($|[^a-z])|anmeld|connexion",
-        )
-    });
-static WHO_AM_I: LazyLock<Option<Regex>> =
-    LazyLock::new(|| compile(r"(?i)/(me|self|whoami|user|users/me|current|current[-_]?user|profile|account|session|userinfo|settings)\b"));
+static WAY_IN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(
+        r"(?i)log[-_.]?(in|on)|(^|[^a-z])(sign[-_.]?(in|on)|o?auth(2|enticate|orize)?|sessions?|tokens?)($|[^a-z])|anmeld|connexion",
+    )
+});
+static WHO_AM_I: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?i)/(me|self|whoami|user|users/me|current|current[-_]?user|profile|account|session|userinfo|settings)\b")
+});
 
 static OUTCOME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    compile(r"(?i)(^|/)(ok|true|valid|error|failed|failure|result|status|done|welcome)$|succe|authenticated|logged[-_]?in")
+    compile(
+        r"(?i)(^|/)(ok|true|valid|error|failed|failure|result|status|done|welcome)$|succe|authenticated|logged[-_]?in",
+    )
 });
 
 /// A pattern of ours that does not compile matches nothing; a test compiles each.
@@ -34,7 +37,7 @@ fn compile(pattern: &str) -> Option<Regex> {
 }
 
 fn says(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
-    regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    (**regex).as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
 /// A field for a password.
@@ -74,7 +77,8 @@ pub fn is_who_am_i(path: &str) -> bool {
 
 /// A value that the people who wrote the app chose, and not a token or what somebody typed.
 pub fn is_word(value: &str) -> bool {
-    (1..=24).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
+    (1..=24).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
 }
 
 /// `auth[username]` and `/auth/username` end in `username`.

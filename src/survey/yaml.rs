@@ -116,7 +116,8 @@ impl Text {
 
 /// The text without what would end a line or speak to a terminal.
 pub fn printable(text: &str) -> String {
-    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{feff}');
+    let is_odd =
+        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{feff}');
     text.chars().map(|c| if is_odd(c) { '?' } else { c }).collect()
 }
 
@@ -170,7 +171,8 @@ fn entry(key: &str, value: &Value) -> String {
 fn written(value: &Value) -> String {
     match value {
         Value::Object(entries) => {
-            let entries: Vec<(String, Value)> = entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            let entries: Vec<(String, Value)> =
+                entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
             map(&entries)
         }
         Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
@@ -214,7 +216,11 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_not_written() {
-        let login = ObservedLogin { path: "/in".into(), json: [("/ok".into(), json!(false))].into(), ..ObservedLogin::default() };
+        let login = ObservedLogin {
+            path: "/in".into(),
+            json: [("/ok".into(), json!(false))].into(),
+            ..ObservedLogin::default()
+        };
         let entries = without_defaults(serde_json::to_value(&login).unwrap(), false);
         assert_eq!(map(&entries), "{ method: POST, path: /in, json: { /ok: false } }");
     }
