@@ -182,6 +182,20 @@ mod tests {
         Sent { query, headers: &headers, body }.field(field)
     }
 
+    fn names(kind: &str, body: &[u8]) -> Vec<String> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_str(kind).unwrap())]);
+        Sent { query: None, headers: &headers, body }.names()
+    }
+
+    #[test]
+    fn all_fields_are_named_in_their_order() {
+        assert_eq!(names(FORM, b"b=1&a%5Bx%5D=&b=2"), ["b", "a[x]", "b"]);
+        let body = multipart(&[("u", "ann"), ("p", "x")]);
+        assert_eq!(names("multipart/form-data; boundary=b", body.as_bytes()), ["u", "p"]);
+        assert_eq!(names("application/json", br#"{"u": 1, "a": {"b/c": {"d": 2}}, "l": []}"#), ["u", "/a/b~1c/d", "l"]);
+        assert!(names("text/plain", b"u=ann").is_empty());
+    }
+
     const FORM: &str = "application/x-www-form-urlencoded";
 
     fn form(body: &str, name: &str) -> Option<String> {
@@ -261,6 +275,7 @@ mod tests {
         fn arbitrary_bodies_never_panic(body in any::<Vec<u8>>(), text in "(--b\r\n|--b--|Content-Disposition: form-data; name=\"u\"|\r\n|x){0,20}") {
             for kind in [FORM, "multipart/form-data; boundary=b", "application/json"] {
                 let _ = (field(kind, &body, None, "u"), field(kind, text.as_bytes(), None, "u"));
+                let _ = (names(kind, &body), names(kind, text.as_bytes()));
             }
         }
 

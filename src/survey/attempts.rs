@@ -39,12 +39,11 @@ fn by_form(journal: &Journal) -> Option<Attempts> {
     let sure = if proven.is_empty() { vec![here.len() - 1] } else { proven };
     let resembles_a_sure_one = |index: usize| sure.iter().any(|good| shape(here[*good].1) == shape(here[index].1));
     let mut found = Attempts::default();
-    for index in 0..here.len() {
-        let place = here[index].0;
+    for (index, (place, _)) in here.iter().enumerate() {
         if sure.contains(&index) {
-            found.good.push(place);
+            found.good.push(*place);
         } else if index < sure[0] || !resembles_a_sure_one(index) {
-            found.bad.push(place);
+            found.bad.push(*place);
         }
     }
     Some(found)

@@ -17,7 +17,7 @@ pub fn signs_out(sighting: &Sighting) -> bool {
     let done = said.status.is_success() || said.status.is_redirection();
     let leads_out = words::is_way_out(&asked.path) || !telling(sighting.query_words()).is_empty();
     let says_so = !telling(sighting.fixed_fields()).is_empty();
-    let ends_it = asked.method == Method::DELETE && words::is_way_in(&asked.path);
+    let ends_it = asked.method == Method::DELETE && words::is_way_in(asked.path.rsplit('/').next().unwrap_or_default());
     done && (leads_out || says_so || ends_it) && !said.is_asset() && !sighting.offers_a_password() && !asks_back(said)
 }
 
@@ -33,10 +33,24 @@ fn telling(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     pairs.into_iter().filter(|(name, value)| words::is_way_out(value) || words::is_way_out(name)).collect()
 }
 
-/// The first sign-out after a right password, and its place.
+/// The place of the first sign-out after a right password: called so, or else the one that takes a cookie of the
+/// sign-in away.
 fn first(journal: &Journal, attempts: &Attempts) -> Option<usize> {
     let begun = *attempts.good.first()?;
-    journal.all().find(|(place, sighting)| *place > begun && signs_out(sighting)).map(|(place, _)| place)
+    let after = || journal.all().filter(move |(place, sighting)| *place > begun && !sighting.offers_a_password());
+    let called_so = after().find(|(_, sighting)| signs_out(sighting));
+    let of_the_sign_in = |name: &[u8]| {
+        let given = journal.at(begun).into_iter().flat_map(|sighting| &sighting.said.cookies);
+        given.filter(|operation| matches!(operation, Operation::Set(_))).any(|operation| operation.name() == name)
+    };
+    let takes = |one: &Sighting| {
+        let mut gone = one.said.cookies.iter().filter(|operation| matches!(operation, Operation::Delete(_)));
+        gone.any(|operation| of_the_sign_in(operation.name()))
+    };
+    // A path where nothing was taken away at another time is no sign-out by itself.
+    let always = |path: &str| after().filter(|(_, one)| one.asked.path == path).all(|(_, one)| takes(one));
+    let found = called_so.or_else(|| after().find(|(_, one)| takes(one) && always(&one.asked.path)));
+    found.map(|(place, _)| place)
 }
 
 /// The request that signs out.

@@ -14,6 +14,8 @@ mod page;
 mod passage;
 mod sighting;
 mod tee;
+#[cfg(test)]
+mod tests;
 mod witness;
 mod words;
 mod yaml;
