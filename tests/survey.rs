@@ -118,7 +118,8 @@ fn answer(way: Way, seen: &Seen, signed_in: &Mutex<BTreeSet<String>>) -> String 
             (Way::SameCookie, true) => redirect("/home", fresh),
             (Way::SameCookie, false) => redirect("/login?failed=1", fresh),
             (Way::AllTheSame, _) => redirect("/home", fresh),
-            _ => html(&format!("<p>wrong</p>{FORM}")),
+            // With the name that was typed, as many do.
+            _ => html(&format!("<p>wrong</p>{}", FORM.replace("name=\"u\"", "name=\"u\" value=\"ann\""))),
         };
     }
     match (path, user) {

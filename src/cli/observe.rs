@@ -35,7 +35,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     signals.wait_for_the_end_or(hear(news, options.once));
     let findings = survey.finish()?;
     let yaml = findings.yaml();
-    report_own_mistakes(&findings.url, &yaml);
+    if !findings.login.is_empty() {
+        report_own_mistakes(&findings.url, &yaml);
+    }
     let text = if options.json { serde_json::to_string_pretty(&findings)? + "\n" } else { yaml };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")?;

@@ -19,7 +19,7 @@ pub struct Input {
 
 // Quoted values may hold `>`.
 static TAG: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?is)<(?:input|button)\b((?:"[^"]*"|'[^']*'|[^"'>])*)>"#).ok());
+    LazyLock::new(|| Regex::new(r#"(?is)<(input|button)\b((?:"[^"]*"|'[^']*'|[^"'>])*)>"#).ok());
 static ATTRIBUTE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?is)([a-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"#).ok());
 
@@ -27,10 +27,10 @@ static ATTRIBUTE: LazyLock<Option<Regex>> =
 #[must_use]
 pub fn inputs(html: &str) -> Vec<Input> {
     let Some(tags) = &*TAG else { return Vec::new() };
-    tags.captures_iter(html).filter_map(|tag| input(tag.get(1)?.as_str())).collect()
+    tags.captures_iter(html).filter_map(|tag| input(&tag[1], &tag[2])).collect()
 }
 
-fn input(attributes: &str) -> Option<Input> {
+fn input(tag: &str, attributes: &str) -> Option<Input> {
     let (mut name, mut kind, mut value) = (None, None, None);
     for found in (*ATTRIBUTE).as_ref()?.captures_iter(attributes) {
         let text = (2..=4).find_map(|group| found.get(group)).map_or("", |text| text.as_str());
@@ -43,7 +43,8 @@ fn input(attributes: &str) -> Option<Input> {
         // As browsers do, the first counts.
         slot.get_or_insert_with(|| unescape(text));
     }
-    let kind = kind.unwrap_or_else(|| "text".into()).to_ascii_lowercase();
+    let usual = if tag.eq_ignore_ascii_case("button") { "submit" } else { "text" };
+    let kind = kind.unwrap_or_else(|| usual.into()).to_ascii_lowercase();
     Some(Input { name: name.filter(|name| !name.is_empty())?, kind, value: value.unwrap_or_default() })
 }
 
@@ -67,7 +68,7 @@ mod tests {
         let as_pairs: Vec<_> =
             found.iter().map(|input| (input.name.as_str(), input.kind.as_str(), input.value.as_str())).collect();
         let expected =
-            [("do", "hidden", "log>in"), ("auth[u]", "text", ""), ("p", "password", ""), ("go", "text", "a&b")];
+            [("do", "hidden", "log>in"), ("auth[u]", "text", ""), ("p", "password", ""), ("go", "submit", "a&b")];
         assert_eq!(as_pairs, expected);
     }
 

@@ -124,12 +124,18 @@ impl Journal {
 
     fn learn(&mut self, html: &str) {
         for input in page::inputs(html) {
-            match input.kind.as_str() {
-                "password" => drop(self.password_fields.insert(input.name)),
-                _ if words::is_word(&input.value) && !words::is_token(&input.name) => {
-                    self.words.insert((input.name, input.value));
+            // After a wrong password many apps show again what was typed, even in hidden fields.
+            let is_the_apps = match input.kind.as_str() {
+                "hidden" => !words::is_user(&input.name) && !words::is_token(&input.name),
+                "submit" => true,
+                "password" => {
+                    self.password_fields.insert(input.name);
+                    continue;
                 }
-                _ => {}
+                _ => false,
+            };
+            if is_the_apps && words::is_word(&input.value) {
+                self.words.insert((input.name, input.value));
             }
         }
     }

@@ -75,11 +75,12 @@ fn basic_is_right_only_where_strangers_were_refused() {
 
 #[test]
 fn names_and_passwords_are_told_from_the_rest_of_a_form() {
-    let page = "200 <input type=hidden name=do value=login><input name=x1><input type=password name=x2>";
+    let page = "200 <input type=hidden name=do value=login><input name=x1 value=ann><input name=username value=ann>\
+                <input type=hidden name=login value=ann><input type=password name=x2><button name=go value=in>";
     for (body, user, names) in [
         ("csrf=1&username=ann&password=x", "ann", "username"),
         ("x1=ann&x2=y", "ann", "x1"),
-        ("do=login&u=ann&p=x", "ann", "u"),
+        ("do=login&u=ann&p=x&go=in", "ann", "u"),
         ("{\"a\":{\"login\":\"ann\",\"pwd\":\"x\"}}", "ann", "/a/login"),
         ("id=start&grant=password&login=ann&pass=x&email=", "ann", "login"),
     ] {
@@ -89,6 +90,8 @@ fn names_and_passwords_are_told_from_the_rest_of_a_form() {
         let field = asked.fields.iter().find(|field| field.kind == Kind::User).map(|field| field.name.as_str());
         assert_eq!((asked.user.as_deref(), field), (Some(user), Some(names)), "{body}: {:?}", asked.fields);
         assert!(journal.at(1).unwrap().is_attempt(), "{body}");
+        let fixed = journal.at(1).unwrap().fixed_fields();
+        assert!(fixed.iter().all(|(_, word)| word != "ann"), "{fixed:?}");
     }
 }
 
