@@ -27,9 +27,12 @@ pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Prob
         .filter(|check| check.place > begun)
         .filter_map(|check| Some((journal.at(check.place)?, check)))
         .collect();
+    // Where a sign-in leads, everybody may go who can sign in; other pages may be for some only.
+    let landing = journal.at(begun).and_then(Sighting::location);
     let rank = |page: &Sighting, check: &Check| {
-        let json = check.with.json().is_some();
-        (!json, !words::is_who_am_i(&page.asked.path), page.asked.query.is_some(), page.asked.path.len())
+        let (json, path) = (check.with.json().is_some(), &page.asked.path);
+        let landed = landing.as_ref() == Some(path);
+        (!json, !(json && words::is_who_am_i(path)), !landed, page.asked.query.is_some(), path.len())
     };
     pages.sort_by_key(|(page, check)| rank(page, check));
     pages.into_iter().find_map(|(page, check)| of_page(journal, page, check, user, begun))
@@ -92,7 +95,7 @@ fn regexes(html: &str, user: &str) -> Vec<String> {
         let whole = !before.ends_with(char::is_alphanumeric) && after.is_some_and(|c| !c.is_alphanumeric());
         let Some(context) = context(before).filter(|_| whole) else { continue };
         let after = after.filter(|c| !c.is_whitespace()).map(|c| regex::escape(&c.to_string())).unwrap_or_default();
-        let regex = format!("{}{NAME}{after}", regex::escape(context));
+        let regex = format!("{context}{NAME}{after}");
         if !found.contains(&regex) {
             found.push(regex);
         }
@@ -103,16 +106,28 @@ fn regexes(html: &str, user: &str) -> Vec<String> {
     found
 }
 
-/// The end of what stands before the name, on the same line, without what changes from page to page.
-fn context(before: &str) -> Option<&str> {
-    let line = before.rsplit(['\n', '\r']).next().unwrap_or_default().trim_start();
-    let start = line.char_indices().rev().take(BEFORE).last().map_or(line.len(), |(at, _)| at);
-    let mut context = &line[start..];
+/// A pattern for what stands before the name: words or attributes, for a bare `<b>` may hold anything.
+fn context(before: &str) -> Option<String> {
+    let start = before.char_indices().rev().take(BEFORE).last().map_or(before.len(), |(at, _)| at);
+    let mut context = &before[start..];
     // Numbers are ids, dates or tokens as a rule; a variable of our own configuration must not begin there.
     if let Some(at) = context.rfind(|c: char| c.is_ascii_digit() || c == '$') {
         context = &context[at + 1..];
     }
-    (context.chars().filter(|c| !c.is_whitespace()).count() >= 4).then_some(context)
+    (telling_letters(context) >= 3).then(|| {
+        let pieces: Vec<String> = context.split_whitespace().map(regex::escape).collect();
+        let gap = if context.ends_with(char::is_whitespace) { r"\s+" } else { "" };
+        format!("{}{gap}", pieces.join(r"\s+"))
+    })
+}
+
+/// Letters that are not those of a bare tag such as `<strong>`.
+fn telling_letters(context: &str) -> usize {
+    let texts = context.split('<').map(|part| match part.split_once('>') {
+        Some((tag, text)) if !tag.contains('=') => text,
+        _ => part,
+    });
+    texts.map(|text| text.chars().filter(|c| c.is_alphabetic()).count()).sum()
 }
 
 #[cfg(test)]
@@ -130,11 +145,14 @@ mod tests {
 
     #[test]
     fn a_name_is_found_by_the_words_before_it() {
-        let html = "<p>by joanna</p>\n<a href=\"/u/ann\">x</a>\n  <li>Logged in as: <bdi>ann</bdi></li>";
+        let html = "<p>by joanna</p>\n<a href=\"/u/ann\">x</a>\n  <ul><li>Logged in as: <bdi>ann</bdi></li>";
         let found = regexes(html, "ann");
-        assert_eq!(found[0], r#"<li>Logged in as: <bdi>([^<>"'&\s]+)<"#);
+        assert!(found[0].ends_with(r#"<li>Logged\s+in\s+as:\s+<bdi>([^<>"'&\s]+)<"#), "{found:?}");
         assert_eq!(found.len(), 2);
-        assert!(regexes("<b>42 ann</b>", "ann").is_empty());
+        assert_eq!(regexes("Welcome,\n   <strong>ann</strong>", "ann"), [r#"Welcome,\s+<strong>([^<>"'&\s]+)<"#]);
+        for bare in ["<b>42 ann</b>", "<span>, </span>\n<strong>ann</strong>", "<td>ann</td>"] {
+            assert!(regexes(bare, "ann").is_empty(), "{bare}");
+        }
     }
 
     proptest! {
