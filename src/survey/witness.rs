@@ -14,7 +14,7 @@ use crate::observe::Observer;
 use crate::session::VaultId;
 
 /// How much of the text before a name belongs to the pattern, in characters.
-const BEFORE: usize = 32;
+const BEFORE: usize = 48;
 
 /// How a name is written in a page; spaces and markup end it.
 const NAME: &str = r#"([^<>"'&\s]+)"#;
@@ -93,7 +93,7 @@ fn regexes(html: &str, user: &str) -> Vec<String> {
         let end = at + name.len();
         let (before, after) = (&html[..at], html[end..].chars().next());
         let whole = !before.ends_with(char::is_alphanumeric) && after.is_some_and(|c| !c.is_alphanumeric());
-        let Some(context) = context(before).filter(|_| whole) else { continue };
+        let Some(context) = context(before, user).filter(|_| whole) else { continue };
         let after = after.filter(|c| !c.is_whitespace()).map(|c| regex::escape(&c.to_string())).unwrap_or_default();
         let regex = format!("{context}{NAME}{after}");
         if !found.contains(&regex) {
@@ -107,18 +107,52 @@ fn regexes(html: &str, user: &str) -> Vec<String> {
 }
 
 /// A pattern for what stands before the name: words or attributes, for a bare `<b>` may hold anything.
-fn context(before: &str) -> Option<String> {
+fn context(before: &str, user: &str) -> Option<String> {
     let start = before.char_indices().rev().take(BEFORE).last().map_or(before.len(), |(at, _)| at);
+    // Not from the middle of a word, however long.
+    let word = before[..start].chars().rev().take(BEFORE).take_while(|c| c.is_alphanumeric()).map(char::len_utf8);
+    let start = start - word.sum::<usize>();
     let mut context = &before[start..];
     // Numbers are ids, dates or tokens as a rule; a variable of our own configuration must not begin there.
     if let Some(at) = context.rfind(|c: char| c.is_ascii_digit() || c == '$') {
         context = &context[at + 1..];
     }
-    (telling_letters(context) >= 3).then(|| {
-        let pieces: Vec<String> = context.split_whitespace().map(regex::escape).collect();
-        let gap = if context.ends_with(char::is_whitespace) { r"\s+" } else { "" };
-        format!("{}{gap}", pieces.join(r"\s+"))
-    })
+    // Nor the name itself, as in a link to their page.
+    if let Some(at) = context.to_ascii_lowercase().rfind(&user.to_ascii_lowercase()) {
+        context = &context[at + user.len()..];
+    }
+    let (pattern, fixed) = pattern(context);
+    (telling_letters(&fixed) >= 3).then_some(pattern)
+}
+
+/// The pattern of a context, and what of it is fixed: what an element before the name holds may be this user's as
+/// well, such as the name for people, unless it is a label.
+fn pattern(context: &str) -> (String, String) {
+    let (mut pattern, mut fixed, mut rest) = (String::new(), String::new(), context);
+    while let Some((head, tail)) = rest.split_once("</") {
+        let (tags, text) = head.split_at(head.rfind('>').map_or(0, |at| at + 1));
+        let stays = text.trim().is_empty() || text.trim_end().ends_with(':');
+        let kept = if stays { head } else { tags };
+        pattern += &loosely(kept);
+        pattern += if stays { "</" } else { "[^<]*</" };
+        fixed += kept;
+        fixed += "</";
+        rest = tail;
+    }
+    (pattern + &loosely(rest), fixed + rest)
+}
+
+/// The text itself, with any blanks where it has some.
+fn loosely(text: &str) -> String {
+    let mut pattern = String::new();
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        pattern += &regex::escape(word);
+        if word.len() < piece.len() && !(word.is_empty() && pattern.ends_with(r"\s+")) {
+            pattern += r"\s+";
+        }
+    }
+    pattern
 }
 
 /// Letters that are not those of a bare tag such as `<strong>`.
@@ -150,6 +184,9 @@ mod tests {
         assert!(found[0].ends_with(r#"<li>Logged\s+in\s+as:\s+<bdi>([^<>"'&\s]+)<"#), "{found:?}");
         assert_eq!(found.len(), 2);
         assert_eq!(regexes("Welcome,\n   <strong>ann</strong>", "ann"), [r#"Welcome,\s+<strong>([^<>"'&\s]+)<"#]);
+        let wiki = r#"<li>Logged in as: <bdi>Ann Lee</bdi> (<bdi class="n">ann</bdi>)</li>"#;
+        assert!(regexes(wiki, "ann")[0].contains(r"as:\s+<bdi>[^<]*</bdi>\s+\(<bdi"), "{:?}", regexes(wiki, "ann"));
+        assert_eq!(regexes("<a href=\"/u/ann\">ann</a>", "ann"), [r#"<a\s+href="/u/([^<>"'&\s]+)""#]);
         for bare in ["<b>42 ann</b>", "<span>, </span>\n<strong>ann</strong>", "<td>ann</td>"] {
             assert!(regexes(bare, "ann").is_empty(), "{bare}");
         }
