@@ -118,7 +118,7 @@ fn context(before: &str, user: &str) -> Option<String> {
         context = &context[at + 1..];
     }
     // Nor the name itself, as in a link to their page.
-    if let Some(at) = context.to_ascii_lowercase().rfind(&user.to_ascii_lowercase()) {
+    if let Some(at) = context.rfind(user) {
         context = &context[at + user.len()..];
     }
     let (pattern, fixed) = pattern(context);
