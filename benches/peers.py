@@ -16,6 +16,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+# As three usual ones look.
+APP_COOKIES = ["PHPSESSID=" + "s" * 26, "csrftoken=" + "c" * 32, "lang=en"]
 IDENTITY = {
     "Remote-User": "bench",
     "Remote-Name": "Bench Mark",
@@ -160,6 +162,7 @@ http {{
     def app(self):
         """The app behind everybody, and the instant yes-sayer for auth_request, on the load's core."""
         identity = "\n".join(f'    add_header {name} "{value}";' for name, value in IDENTITY.items())
+        set_cookies = "\n".join(f'      add_header Set-Cookie "{pair}; Path=/; HttpOnly";' for pair in APP_COOKIES)
         seen = 'return 200 "user=$http_remote_user groups=$http_remote_groups connection=$http_connection";'
         return self.nginx(
             "app",
@@ -171,6 +174,12 @@ http {{
     location / {{ return 200 "{"cloakroom " * 15}"; }}
     location = /public/seen {{ {seen} }}
     location = /private/seen {{ {seen} }}
+    location = /vault/seen {{ {seen} }}
+    location = /vault/cookies {{ return 200 "$http_cookie"; }}
+    location = /vault/set {{
+{set_cookies}
+      return 200 "set";
+    }}
   }}
   server {{
     listen 127.0.0.1:{self.auth_port};
@@ -341,6 +350,18 @@ def sign_in(server):
     if landed != wanted:
         raise Failure(f"sign-in ended at {landed} instead of {wanted}:\n{body[:500]}")
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
+
+
+def fill_vault(server, cookie):
+    """Has the app set its cookies, and makes sure that it gets them back while the browser never saw them."""
+    ask = lambda path: urllib.request.urlopen(urllib.request.Request(server.url(path), headers={"Cookie": cookie}))  # noqa: E731
+    with ask("/vault/set") as response:
+        if any(pair in str(response.headers) for pair in APP_COOKIES):
+            raise Failure(f"{server.name}: the app's cookies reach the browser")
+    with ask("/vault/cookies") as response:
+        seen = response.read().decode()
+    if seen != "; ".join(APP_COOKIES):
+        raise Failure(f"{server.name}: the app was sent `{seen}`")
 
 
 def check(server, path, cookie, identity):

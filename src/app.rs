@@ -247,6 +247,7 @@ impl Part {
             let worker = pipeline::Worker::new(self.current, &pools, timers, self.clock, access.clone());
             let worker = Rc::new(worker);
             tokio::task::spawn_local(upkeep(Rc::clone(&worker), access));
+            tokio::task::spawn_local(pipeline::watch_over(Rc::clone(&worker)));
             let connect = move |peer| {
                 let connection = Rc::new(pipeline::Connection::new(Rc::clone(&worker), peer));
                 move |request| pipeline::handle(Rc::clone(&connection), request)

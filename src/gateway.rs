@@ -92,8 +92,13 @@ pub struct Route {
     pub session_headers: SessionHeaders,
     /// Whether requests keep the session alive.
     pub activity: bool,
+    /// Origins of other hosts whose pages may open WebSockets.
+    pub websocket_origins: Box<[String]>,
+    /// Which forms are kept when the session has ended, if any.
+    pub park: Option<schema::Park>,
     /// What is done to the session when the app answers so and so.
     pub rules: Rules,
+    origin_reported: AtomicBool,
     clash_reported: AtomicBool,
     /// When it was last said that data was too large, in milliseconds since the Unix epoch.
     too_large_reported: AtomicU64,
@@ -248,11 +253,25 @@ impl Gateway {
     /// page, or where there is none at the first app that is.
     #[must_use]
     pub fn login_page(&self, route: &Route, here: Option<&str>) -> String {
-        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
-        match route.observer.as_ref().or_else(other) {
+        match self.signs_in_at(route) {
             Some(observer) => observer.login_page(here.unwrap_or("/")),
             None => auth::login_url(&self.prefix, here),
         }
+    }
+
+    /// The same for somebody whose form was not delivered: our own page says so.
+    #[must_use]
+    pub fn login_page_after_a_loss(&self, route: &Route, here: Option<&str>) -> String {
+        let page = self.login_page(route, here);
+        match self.signs_in_at(route) {
+            Some(_) => page,
+            None => page + if here.is_some() { "&form=lost" } else { "?form=lost" },
+        }
+    }
+
+    fn signs_in_at<'g>(&'g self, route: &'g Route) -> Option<&'g Observer> {
+        let other = || self.routes.get(self.signs_in?)?.observer.as_ref();
+        route.observer.as_ref().or_else(other)
     }
 }
 
@@ -295,6 +314,9 @@ impl Route {
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,
             activity: route.activity,
+            websocket_origins: route.websocket_origins.as_slice().into(),
+            origin_reported: AtomicBool::new(false),
+            park: route.park,
             rules: Rules::from_config(&route.rules).map_err(|source| BuildError::Rules { route: id, source })?,
             clash_reported: AtomicBool::new(false),
             too_large_reported: AtomicU64::new(0),
@@ -323,10 +345,11 @@ impl Route {
         self.session_headers != SessionHeaders::None || self.identity.reads_session() || self.cookies.vault().is_some()
     }
 
-    /// Whether strangers must be able to see `path`, to sign in there.
+    /// Whether strangers must be able to ask for this, to sign in there.
     #[must_use]
-    pub fn is_way_in(&self, path: &str) -> bool {
-        self.observer.as_ref().is_some_and(|observer| observer.is_way_in(path))
+    pub fn is_way_in(&self, parts: &Parts) -> bool {
+        let (path, query) = (parts.uri.path(), parts.uri.query());
+        self.observer.as_ref().is_some_and(|observer| observer.is_way_in(&parts.method, path, query))
     }
 
     /// Whether it matters to an answer what was asked for.
@@ -348,6 +371,16 @@ impl Route {
                 route = &*self.name,
                 cookie,
                 "the app sets a cookie of the same name as the gateway's session cookie; it is not passed on: set session.cookie.name to another name"
+            );
+        }
+    }
+
+    /// Tells the operator, once, that a page of another origin was kept from opening a WebSocket.
+    pub fn report_foreign_origin(&self) {
+        if !self.origin_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                route = &*self.name,
+                "a WebSocket was refused: its page is of another origin, or a program sent our cookie without Origin; if the app's pages live elsewhere, name their origin in websocket_origins"
             );
         }
     }

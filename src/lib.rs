@@ -24,7 +24,8 @@
 //! 2. [`pipeline::handle`] settles client address, host and path, strips hop-by-hop headers and every header the
 //!    gateway itself may assert, finds the route.
 //! 3. [`session::Manager::open`] finds the cookie and loads the session.
-//! 4. One of our own pages answers ([`auth::endpoints`]), or [`policy::decide`] gives a `Permit` or a challenge.
+//! 4. One of our own pages answers ([`auth::endpoints`]), or [`policy::decide`] gives a `Permit` or a challenge,
+//!    which keeps a form that somebody was sending.
 //! 5. The identity goes in, our cookie comes out, [`proxy::forward`] sends it on and checks what comes back.
 //! 6. [`session::Manager::commit`] writes what was recorded, *before* the response head leaves.
 //! 7. The access log line is written when the body ends.

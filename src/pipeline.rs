@@ -4,10 +4,13 @@
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
 
 mod body;
+mod lasting;
 mod observing;
+mod parking;
 mod peek;
 mod places;
 mod settle;
+mod ties;
 mod worker;
 
 use std::rc::Rc;
@@ -22,7 +25,7 @@ use hyper::body::Incoming;
 use crate::auth::endpoints;
 use crate::config::schema::{Access, SessionHeaders};
 use crate::gateway::{Gateway, Route};
-use crate::http::body::{Capture, RequestBody};
+use crate::http::body::RequestBody;
 use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::target::without_port;
@@ -42,7 +45,9 @@ use crate::telemetry::traffic::Fault;
 use crate::vault::Kept;
 
 pub use body::Body;
+use parking::Next;
 use settle::{Place, Settled};
+pub use ties::watch_over;
 use worker::Generation;
 pub use worker::Worker;
 
@@ -133,8 +138,12 @@ impl Exchange<'_> {
             self.refuse(&reject)
         });
 
+        let tie = self.tie(route, &session, &response);
         match self.gateway.sessions.commit(session, self.visit(agent.as_ref()), response.status()).await {
-            Ok(committed) => announce(&mut response, committed),
+            Ok(committed) => {
+                announce(&mut response, committed);
+                response.body_mut().end_with(tie);
+            }
             Err(error) => response = self.refuse(&error.into()),
         }
         response
@@ -154,38 +163,76 @@ impl Exchange<'_> {
         if !route.activity {
             session.not_an_activity();
         }
+        if self.settled.handshake.is_some() {
+            self.check_origin(route, &parts, session)?;
+        }
         let may_pass =
             |session: &Session| matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
+        let mut body = self.request_body(incoming, route.upstream.max_body_size());
+        let mut parked = None;
+        // PERF: hardly any session has tickets; then this is a look at it, and the rest is boxed like the pages.
+        if self.concerns_tickets(&parts, session) && may_pass(session) {
+            match Box::pin(self.settle_tickets(route, &mut parts, body, session)).await? {
+                Next::Page(page) => return Ok(page),
+                Next::Forward(other, form) => (body, parked) = (other, form),
+            }
+        }
         if route.session_headers != SessionHeaders::None && may_pass(session) {
             // PERF: boxed like the pages.
             Box::pin(self.gateway.sessions.take_flash(session)).await?;
         }
+        let watch = self.watch(route, &mut parts)?;
+        body = body.captured(watch.as_ref().map(Watch::capture));
         let decision = match policy::decide(&route.access, session.identity()) {
-            Decision::Login if route.is_way_in(parts.uri.path()) => Decision::Allow(policy::to_the_sign_in()),
+            // PERF: boxed like the pages.
+            Decision::Login
+                if route.is_way_in(&parts) && Box::pin(self.is_sign_in(watch.as_ref(), &mut body)).await? =>
+            {
+                Decision::Allow(policy::to_the_sign_in())
+            }
             decision => decision,
         };
-        match decision {
-            Decision::Allow(permit) => {
-                let watch = self.watch(route, &mut parts)?;
-                let asked = route.asked(&parts);
-                // PERF: shares the bytes of the request.
-                let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
-                let capture = watch.as_ref().map(Watch::capture);
-                let (mut answer, wanted) = self.forward(route, permit, session, parts, incoming, capture).await?;
-                let mut changes = Vec::new();
-                if let (Some(_), Some(path)) = (&route.observer, &path) {
-                    // PERF: boxed like the pages.
-                    changes = Box::pin(self.observe(route, session, watch.as_ref(), path, &mut answer)).await;
-                }
-                changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
-                let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
-                changes.extend(absorbed);
-                session.record_changes(changes);
-                Ok(self.put_rest_right(route, wanted, answer))
+        let permit = match decision {
+            Decision::Allow(permit) => permit,
+            // PERF: boxed like the pages.
+            Decision::Login if self.is_a_persons_form(&parts) => {
+                return Ok(Box::pin(self.park(route, &parts, body, session)).await);
             }
-            Decision::Login => Ok(self.challenge(route, &parts)),
-            Decision::Deny => Err(Reject::forbidden(session.identity())),
+            Decision::Login => return Ok(self.challenge(route, &parts)),
+            Decision::Deny => return Err(Reject::forbidden(session.identity())),
+        };
+        match self.ask_the_app(route, permit, session, parts, body, watch).await {
+            Ok((answer, changes)) => {
+                session.record_changes(changes);
+                Ok(answer)
+            }
+            Err(reject) => Box::pin(self.park_again(parked, reject, session)).await,
         }
+    }
+
+    /// The app's answer, and what it means for the session.
+    async fn ask_the_app(
+        &self,
+        route: &Route,
+        permit: Permit<'_>,
+        session: &Session,
+        parts: Parts,
+        body: RequestBody,
+        watch: Option<Watch<'_>>,
+    ) -> Result<(Response<Body>, Vec<Change>), Reject> {
+        let asked = route.asked(&parts);
+        // PERF: shares the bytes of the request.
+        let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
+        let (mut answer, wanted) = self.forward(route, permit, session, parts, body).await?;
+        let mut changes = Vec::new();
+        if let (Some(_), Some(path)) = (&route.observer, &path) {
+            // PERF: boxed like the pages.
+            changes = Box::pin(self.observe(route, session, watch.as_ref(), path, &mut answer)).await;
+        }
+        changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
+        let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
+        changes.extend(absorbed);
+        Ok((self.put_rest_right(route, wanted, answer), changes))
     }
 
     /// One of the gateway's own pages.
@@ -221,14 +268,12 @@ impl Exchange<'_> {
         permit: Permit<'_>,
         session: &Session,
         parts: Parts,
-        incoming: Incoming,
-        capture: Option<Capture>,
+        body: RequestBody,
     ) -> Result<(Response<Body>, Wanted), Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let sent = route.upstream.host_header(&self.settled.host);
         let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
-        let request = self.for_the_app(route, &sent, permit.identity(), parts, incoming)?;
-        let request = request.map(|body| body.captured(capture));
+        let request = self.for_the_app(route, &sent, permit.identity(), parts, body)?;
         let (pools, upstream) = (&self.generation.pools, &route.upstream);
         let (tally, number) = (&self.generation.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
@@ -236,7 +281,8 @@ impl Exchange<'_> {
             None => proxy::forward(permit, &lines, pools, upstream, request).await,
             // PERF: boxed for the same reason as above.
             Some(handshake) => {
-                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, handshake.clone(), request)).await
+                let opening = self.opening(handshake, route, session);
+                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, opening, request)).await
             }
         };
         match &answer {
@@ -275,14 +321,13 @@ impl Exchange<'_> {
         sent: &HeaderValue,
         identity: Option<&Identity>,
         mut parts: Parts,
-        incoming: Incoming,
+        body: RequestBody,
     ) -> Result<Request<RequestBody>, Reject> {
-        let limit = route.upstream.max_body_size();
-        if self.settled.content_length > limit.unwrap_or(u64::MAX) {
+        if self.settled.content_length > route.upstream.max_body_size().unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
         self.move_inside(route, sent, identity, &mut parts)?;
-        Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
+        Ok(Request::from_parts(parts, body))
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
@@ -347,7 +392,7 @@ impl Exchange<'_> {
     fn challenge(&self, route: &Route, parts: &Parts) -> Response<Body> {
         let here = parts.uri.path_and_query().map(|here| here.as_str());
         let page = match self.reader {
-            Reader::Person => respond::redirect(StatusCode::FOUND, &self.gateway.login_page(route, here)),
+            Reader::Person => return self.send_to(&self.gateway.login_page(route, here)),
             Reader::Program => {
                 let login_url = self.gateway.login_page(route, None);
                 let body = serde_json::json!({ "error": "login_required", "login_url": login_url });
@@ -355,6 +400,13 @@ impl Exchange<'_> {
             }
         };
         let mut response = page.map(Body::from);
+        headers::add_vary_cookie(response.headers_mut());
+        response
+    }
+
+    /// Off to a page where somebody signs in.
+    fn send_to(&self, login_page: &str) -> Response<Body> {
+        let mut response = respond::redirect(StatusCode::FOUND, login_page).map(Body::from);
         headers::add_vary_cookie(response.headers_mut());
         response
     }

@@ -6,6 +6,7 @@
 use http::{HeaderValue, StatusCode, header};
 
 use crate::auth::endpoints;
+use crate::auth::origin::ForeignOrigin;
 use crate::http::body::BodyError;
 use crate::http::respond::{self, Page};
 use crate::http::target::TargetError;
@@ -66,6 +67,9 @@ pub enum Reject {
     /// A WebSocket handshake that is none.
     #[error("bad WebSocket handshake: {0}")]
     Handshake(#[from] proxy::BadHandshake),
+    /// A WebSocket that the page may not open.
+    #[error(transparent)]
+    Origin(#[from] ForeignOrigin),
     /// One of our own pages refused.
     #[error(transparent)]
     Own(#[from] endpoints::Error),
@@ -102,7 +106,7 @@ impl Reject {
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoPath | Self::Own(endpoints::Error::NotFound) => StatusCode::NOT_FOUND,
-            Self::Forbidden { .. } | Self::HttpsOnly | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::HttpsOnly | Self::CrossSite | Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::Destination(BadDestination::Elsewhere) => StatusCode::BAD_GATEWAY,
             Self::Destination(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

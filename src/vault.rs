@@ -96,8 +96,10 @@ impl Cookies {
                     (None, operation) => matches!(operation, jar::Operation::Set(_)),
                 };
                 let lines = exposed.take_others(answer, https);
-                let operations: Vec<_> = lines.iter().filter_map(|line| kept.read(line)).filter(is_news).collect();
-                (empties || !operations.is_empty()).then_some(CookieChanges { vault: *vault, empties, operations })
+                let operations: Vec<_> = lines.iter().filter_map(|line| kept.read(line)).collect();
+                // All or none: of two lines for one cookie the last one counts, whatever lies here by now.
+                let is_news = empties || operations.iter().any(is_news);
+                is_news.then_some(CookieChanges { vault: *vault, empties, operations })
             }
         }
     }

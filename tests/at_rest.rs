@@ -9,14 +9,17 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::support::{App, TestGateway, field};
+use crate::support::{App, Browser, TestGateway, field};
 
 /// Drives a gateway on `store`, and returns all that nobody may read there.
 fn secrets_on(store: &str) -> Vec<String> {
     let app = App::obeying();
     let gateway = TestGateway::with_config(&format!(
         "store: {store}\nsession: {{ rotate_every: 10s, rotation_grace: 2s, cookie: {{ secure: auto }} }}\n\
-         routes: [{{ access: public, session_headers: read_write, upstream: 'http://{}' }}]",
+         routes:
+  - {{ access: public, session_headers: read_write, upstream: 'http://{0}' }}
+  \
+         - {{ path: /kept, access: user, upstream: 'http://{0}' }}",
         app.address
     ));
     let mut secrets = Vec::new();
@@ -33,9 +36,26 @@ fn secrets_on(store: &str) -> Vec<String> {
         secrets.extend(browser.session_id());
         secrets.extend([format!("{user} Example"), format!("{user}@example.com")]);
     }
+    secrets.extend(send_a_form_in_vain(&gateway));
     assert!(secrets.len() >= 12, "{secrets:?}");
     secrets.extend(["three pounds of tea", "told only once", "eyJhbGciOiJub25l", "staff"].map(Into::into));
     secrets
+}
+
+/// A form that is kept for who signs in next; what of it nobody may read.
+fn send_a_form_in_vain(gateway: &TestGateway) -> [String; 4] {
+    let mut browser = Browser::holding(gateway.address(), &"a".repeat(32));
+    let (origin, referer) =
+        (format!("http://{}", browser.host), format!("http://{}/where-it-was-written", browser.host));
+    let headers = [
+        ("Content-Type", "text/x-unheard-of"),
+        ("Origin", origin.as_str()),
+        ("Referer", &referer),
+        ("Accept", "text/html"),
+    ];
+    let answer = browser.request("POST", "/kept/words-in-an-address", &headers, b"a love letter, half finished");
+    assert_eq!(answer.header("location"), Some("/.session/login?rd=/.session/parked"));
+    ["text/x-unheard-of", "where-it-was-written", "words-in-an-address", "a love letter, half finished"].map(Into::into)
 }
 
 /// As it is, in hex and in the three ways in which base64 may meet it.

@@ -33,6 +33,8 @@ mod http2;
 mod identity_headers;
 /// Who a session belongs to, and how that changes: by the form, by the app, by the users file.
 mod identity_switches;
+/// What stays open, and ends with the session.
+mod lasting;
 /// From one store to another.
 mod moving;
 /// An app's own sign-in, from which the gateway learns who somebody is.
@@ -43,6 +45,8 @@ mod operators;
 mod outage;
 /// The gateway's own pages: what they say, their headers, and that nothing under the prefix is forwarded.
 mod own_pages;
+/// Forms that meet the end of the session.
+mod park;
 /// Host, target and path: one reading for routing, policy and the app.
 mod paths;
 /// What apps say of their own name and place, and paths as a mounted app knows them.

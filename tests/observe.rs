@@ -198,3 +198,33 @@ fn what_is_read_of_an_answer_reaches_the_browser_whole() {
     assert_eq!(app.last().header("accept-encoding"), None);
     assert_eq!(who(&mut browser), "ann");
 }
+
+/// SECURITY: an app with one script for all pages would else show strangers what a form can ask for.
+#[test]
+fn where_a_form_tells_the_sign_in_no_other_form_of_a_stranger_passes() {
+    let app = app();
+    let observe = "login: { path: /login, form: { do: login }, location_not: /login, user: { form: username } }, \
+                   login_page: '/login?do=login'";
+    let gateway = gateway(&app, observe, ", cookies: vault");
+    let mut browser = gateway.browser();
+    assert_eq!(browser.get("/login").header("location"), Some("/login?do=login"));
+    let long = "x".repeat(70_000);
+    for fields in [
+        &[("do", "show"), ("id", "secret")][..],
+        &[("username", "ann"), ("password", "right")],
+        &[("do", "login"), ("do", "show")],
+        &[("do", "login"), ("do[show]", "1")],
+        &[("do", "login"), ("x", &long)],
+    ] {
+        assert_eq!(browser.post("/login", fields).header("location"), Some("/login?do=login"), "{:?}", fields[0]);
+    }
+    assert!(app.seen().is_empty());
+    let fields = [("do", "login"), ("username", "ann"), ("password", "right")];
+    assert_eq!(browser.post("/login", &fields).header("location"), Some("/home"));
+    assert_eq!(app.last().body, b"do=login&username=ann&password=right");
+    assert_eq!(app.last().header("content-length"), Some("36"));
+    assert_eq!(who(&mut browser), "ann");
+    // Whoever is signed in may send what they like.
+    browser.post("/login", &[("do", "show")]);
+    assert_eq!(app.last().body, b"do=show");
+}

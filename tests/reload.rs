@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, write};
+use crate::support::socket::{Socket, chatting};
 use crate::support::{App, Browser, Client, PASSWORD, Response, hash, ok, user};
 
 const RELOAD: &str = "/api/v1/reload";
@@ -253,6 +254,20 @@ fn only_operators_reload() {
     site.write(&with("second-token-of-operators"));
     let bearer = |word: &str| site.post(&format!("Authorization: Bearer {word}-token-of-operators\r\n")).status;
     assert_eq!((bearer("first"), bearer("first"), bearer("second")), (200, 401, 200));
+}
+
+#[test]
+fn a_websocket_outlives_a_reload_and_not_its_user() {
+    let (app, _ended) = chatting();
+    let text = |names: &[&str]| format!("login: {}\n{}", users(names), routes(&[("/", &app)]));
+    let site = Site::start(&text(&["ann", "bob"]));
+    let (ann, bob) = (site.signed_in("ann"), site.signed_in("bob"));
+    let [mut anns, mut bobs] = [&ann, &bob].map(|browser| Socket::open(browser, "/"));
+    assert_eq!(site.reload(&text(&["ann", "bob"])).status, 200);
+    anns.echoes();
+    assert_eq!(site.reload(&text(&["bob"])).status, 200);
+    anns.is_ended();
+    bobs.echoes();
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn a_websocket_goes_on_while_the_id_is_replaced_and_its_handshake_replaces_none(
     let old = browser.session_id().unwrap();
     gateway.advance(HOUR);
     let mut socket = gateway.connect();
-    socket.send(handshake(&format!("Cookie: sessionid={old}\r\n")));
+    socket.send(handshake(&format!("Origin: http://a\r\nCookie: sessionid={old}\r\n")));
     let switched = socket.response();
     assert_eq!((switched.status, switched.all("set-cookie").len()), (101, 0));
     assert_eq!(user(&app.last()), Some("ann"));

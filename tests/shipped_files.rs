@@ -27,6 +27,10 @@ fn every_shipped_configuration_is_valid() {
         "reference.yaml",
         "examples/tls.yaml",
         "examples/users.yaml",
+        "examples/dokuwiki.yaml",
+        "examples/django-admin.yaml",
+        "examples/jupyter.yaml",
+        "examples/node-red.yaml",
         "compose/cloakroom.yaml",
         "compose/redis/cloakroom.yaml",
     ] {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::support::process::Process;
+use crate::support::socket::{Socket, chatting};
 use crate::support::{App, Browser, at_once, issued};
 
 /// Windows of one browser that act at the same time.
@@ -27,7 +28,11 @@ impl Pair {
     }
 
     fn with(store: &str, session: &str) -> Self {
-        let (app, dir) = (App::obeying(), tempfile::tempdir().unwrap());
+        Self::before(App::obeying(), store, session)
+    }
+
+    fn before(app: App, store: &str, session: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         let yaml = format!(
             "listeners: [{{ address: '127.0.0.1:0' }}]\nadmin: {{ address: null }}\nworkers: 1\nlog: {{ access: false }}\n\
              limits: {{ unknown_ids_per_minute: null }}\n\
@@ -142,6 +147,31 @@ fn crowd(store: &str) {
     println!("{rounds} rounds of {AT_ONCE} sign-ins at two gateways, both ways of on_limit");
 }
 
+/// What is open at either gateway ends with the session, wherever that ends, and not when its id is replaced.
+fn close(store: &str) {
+    let (app, _ended) = chatting();
+    let pair = Pair::before(app, &format!("{{ {store}, timeout: 5s }}"), "");
+    for ending in [0, 1] {
+        let mut ann = Browser::at(pair.address(0));
+        ann.answered("/", &["Session-User: ann"]);
+        let mut open = [0, 1].map(|n| Socket::open(&pair.window(n, &ann.session_id().unwrap()), "/"));
+        ann.answered("/", &["Session-Rotate: true"]);
+        ann.get("/");
+        let id = ann.session_id().unwrap();
+        let mut later = [0, 1].map(|n| Socket::open(&pair.window(n, &id), "/"));
+        let mut bob = Browser::at(pair.address(1));
+        bob.answered("/", &["Session-User: bob"]);
+        // When bob's are closed, those of the session with the new id have been looked at as well.
+        let mut bobs = [0, 1].map(|n| Socket::open(&pair.window(n, &bob.session_id().unwrap()), "/"));
+        bob.answered("/", &["Session-Flush: true"]);
+        bobs.iter_mut().for_each(Socket::is_ended);
+        open.iter_mut().chain(&mut later).for_each(Socket::echoes);
+        let mut window = pair.window(ending, &id);
+        assert_eq!(window.answered("/", &["Session-Flush: true"]).status, 200);
+        open.iter_mut().chain(&mut later).for_each(Socket::is_ended);
+    }
+}
+
 /// Steele and Vigna's SplitMix64.
 fn spread(state: u64) -> u64 {
     let mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -192,6 +222,20 @@ fn two_gateways_on_one_table_are_one() {
 #[ignore = "needs a PostgreSQL server: tests/run starts one"]
 fn two_gateways_on_one_table_are_one_without_copies() {
     play_on(&format!("{}, cache: null", postgres()));
+}
+
+#[test]
+#[ignore = "needs a Redis server: tests/run starts one"]
+fn a_websocket_ends_with_its_session_at_two_gateways_on_one_redis() {
+    close(&redis());
+    close(&format!("{}, cache: null", redis()));
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL server: tests/run starts one"]
+fn a_websocket_ends_with_its_session_at_two_gateways_on_one_table() {
+    close(&postgres());
+    close(&format!("{}, cache: null", postgres()));
 }
 
 #[test]

@@ -125,6 +125,20 @@ fn the_same_cookie_again_writes_nothing() {
 }
 
 #[test]
+fn of_two_lines_for_one_cookie_the_last_one_counts() {
+    let app = App::obeying();
+    let gateway = vault(&app);
+    let mut browser = gateway.browser();
+    browser.answered("/", &["Set-Cookie: a=1", "Set-Cookie: a=; Max-Age=0"]);
+    assert_eq!((browser.session_id(), sent(&app, &mut browser, "/").len()), (None, 0));
+    browser.answered("/", &["Set-Cookie: a=1", "Set-Cookie: b=1"]);
+    browser.answered("/", &["Set-Cookie: a=2", "Set-Cookie: a=1", "Set-Cookie: b=; Max-Age=0"]);
+    assert_eq!(sent(&app, &mut browser, "/"), ["a=1"]);
+    browser.answered("/", &["Set-Cookie: a=; Max-Age=0", "Set-Cookie: a=1"]);
+    assert_eq!(sent(&app, &mut browser, "/"), ["a=1"]);
+}
+
+#[test]
 fn cookies_go_by_path_and_expire_by_our_clock() {
     let app = App::obeying();
     let gateway = vault(&app);
@@ -136,7 +150,7 @@ fn cookies_go_by_path_and_expire_by_our_clock() {
     assert_eq!(sent(&app, &mut browser, "/shop/x"), ["here=1"]);
 }
 
-/// The rule of apps.md (10): the hop to the app is plain, its cookies are `Secure` all the same.
+/// The hop to the app is plain, its cookies are `Secure` all the same.
 #[test]
 fn secure_cookies_are_sent_over_the_plain_hop() {
     let app = App::obeying();

@@ -182,7 +182,7 @@ fn the_handshake_needs_the_session_and_carries_the_identity_and_not_our_cookie()
     assert_eq!(stranger.send(handshake("")).response().status, 401);
     assert!(app.seen().is_empty());
     let ann = gateway.signed_in("ann");
-    let cookie = format!("Cookie: theme=dark; sessionid={}\r\n", ann.session_id().unwrap());
+    let cookie = format!("Origin: http://a\r\nCookie: theme=dark; sessionid={}\r\n", ann.session_id().unwrap());
     let mut client = gateway.connect();
     let forged = "Remote-User: eve\r\nRemote_User: eve\r\nConnection: Remote-User\r\n";
     assert_eq!(client.send(handshake(&format!("{cookie}{forged}"))).response().status, 101);
@@ -191,6 +191,64 @@ fn the_handshake_needs_the_session_and_carries_the_identity_and_not_our_cookie()
     assert_eq!((seen.header("remote-user"), seen.header("cookie")), (Some("ann"), Some("theme=dark")));
     assert_eq!((seen.header("upgrade"), seen.header("connection")), (Some("websocket"), Some("upgrade")));
     assert!(!seen.head.contains("eve"), "{}", seen.head);
+}
+
+/// CW-08: a browser lets any page open a WebSocket, and sends the cookie along.
+#[test]
+fn a_page_of_another_origin_opens_no_websocket_and_the_app_is_not_asked() {
+    let app = echo();
+    let gateway = TestGateway::before(&app);
+    let ann = format!("Cookie: sessionid={}\r\n", gateway.signed_in("ann").session_id().unwrap());
+    for (name, lines) in [
+        ("another host", "Origin: https://evil.example\r\n"),
+        ("a longer name", "Origin: http://a.evil.example\r\n"),
+        ("a name before it", "Origin: http://evil-a\r\n"),
+        ("another port", "Origin: http://a:8080\r\n"),
+        ("null", "Origin: null\r\n"),
+        ("empty", "Origin: \r\n"),
+        ("no page", "Origin: ws://a\r\n"),
+        ("two", "Origin: http://a\r\nOrigin: http://a\r\n"),
+        ("two, one of them foreign", "Origin: http://a\r\nOrigin: http://evil.example\r\n"),
+        ("the browser says otherwise", "Origin: http://a\r\nSec-Fetch-Site: cross-site\r\n"),
+        ("none, with our cookie", ""),
+        ("taken away", "Origin: http://evil.example\r\nConnection: Origin\r\n"),
+    ] {
+        println!("case: {name}");
+        let mut client = gateway.connect();
+        assert_eq!(client.send(handshake(&format!("{lines}{ann}"))).response().status, 403, "{name}");
+        assert_eq!(app.connections(), 0, "{name}");
+    }
+    let mut client = gateway.connect();
+    assert_eq!(client.send(handshake(&format!("Origin: http://A\r\n{ann}"))).response().status, 101);
+}
+
+#[test]
+fn without_a_cookie_a_program_may_open_one_and_a_foreign_page_may_not() {
+    let app = echo();
+    let gateway = TestGateway::open_before(&app);
+    assert_eq!(gateway.connect().send(handshake("")).response().status, 101);
+    assert_eq!(gateway.connect().send(handshake("Cookie: theme=dark\r\n")).response().status, 101);
+    let dead = "Cookie: sessionid=0123456789abcdefghijklmnopqrstuv\r\n";
+    for lines in ["Origin: https://evil.example\r\n", "Origin: null\r\n", dead] {
+        assert_eq!(gateway.connect().send(handshake(lines)).response().status, 403, "{lines}");
+    }
+    assert_eq!(app.connections(), 2);
+}
+
+#[test]
+fn pages_that_live_elsewhere_are_named_by_their_exact_origin() {
+    let app = echo();
+    let gateway = TestGateway::with_routes(&format!(
+        "  - {{ access: public, websocket_origins: ['https://pages.example', 'http://localhost:3000'], upstream: 'http://{}' }}",
+        app.address
+    ));
+    let status = |origin: &str| gateway.connect().send(handshake(&format!("Origin: {origin}\r\n"))).response().status;
+    for origin in ["https://pages.example", "http://localhost:3000", "http://a"] {
+        assert_eq!(status(origin), 101, "{origin}");
+    }
+    for origin in ["http://pages.example", "https://pages.example:8443", "https://b.pages.example", "null"] {
+        assert_eq!(status(origin), 403, "{origin}");
+    }
 }
 
 /// FR-18, FR-19 (RFC 9931): no other protocol is upgraded to, and what follows is not read as a request.

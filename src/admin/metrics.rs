@@ -134,6 +134,13 @@ fn register_traffic(gateway: &Gateway, registry: &mut Registry) {
         let labels = vec![("route", name.to_owned())];
         rows.push(Row::new(labels, summary.time.as_secs_f64(), &traffic::BOUNDS, summary.times));
     }
+    let (lasting, ended) = (&gateway.traffic.lasting, Counts::default());
+    let websockets = ConstGauge::new(i64::try_from(lasting.websockets()).unwrap_or(i64::MAX));
+    registry.register("websockets_open", "WebSockets that are open, or being opened", websockets);
+    for (kind, count) in lasting.all_ended() {
+        add(&ended, vec![("kind", kind.name().to_owned())], count);
+    }
+    registry.register("ended_with_session", "What was open and was closed because its session ended, by kind", ended);
     registry.register("requests", "Answers to clients, by route and status code", requests);
     registry.register("upstream_errors", "Requests to which an app gave no answer", faults);
     let help =

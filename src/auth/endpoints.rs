@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::return_to::ReturnTo;
-use super::{Auth, cookie_check, form, logout, me};
+use super::{Auth, cookie_check, form, logout, me, parked};
 use crate::clock::Timestamp;
 use crate::http::body::{BodyError, RequestBody};
 use crate::http::respond::{self, Page};
@@ -84,7 +84,9 @@ pub async fn answer(auth: &Auth, mut call: Call<'_>) -> Result<Page, Error> {
         ("/logout", _, true) => logout::submit(auth, &mut call).await,
         ("/me", true, _) => Ok(me::show(&mut call)),
         ("/cookie-check", true, _) => Ok(cookie_check::show(&call)),
-        ("/login" | "/logout", ..) => Err(Error::Method("GET, HEAD, POST")),
+        ("/parked", true, _) => parked::show(auth, &mut call),
+        ("/parked", _, true) => parked::discard(auth, &mut call).await,
+        ("/login" | "/logout" | "/parked", ..) => Err(Error::Method("GET, HEAD, POST")),
         ("/me" | "/cookie-check", ..) => Err(Error::Method("GET, HEAD")),
         _ => Err(Error::NotFound),
     }

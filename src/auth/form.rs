@@ -16,7 +16,7 @@ use super::users::{Account, canonical_name};
 use super::{Auth, csrf};
 use crate::http::respond::{self, Page};
 use crate::identity::Identity;
-use crate::pages::{LoginError, LoginPage, NoCookiesPage};
+use crate::pages::{LoginError, LoginPage, NoCookiesPage, Work};
 
 /// What of a form is shown again.
 #[derive(Default)]
@@ -166,8 +166,16 @@ fn page(
         error: again.error,
         form: auth.users.is_some(),
         remember: call.sessions.offers_to_remember().then_some(again.remember),
+        work: work(call),
     });
     Ok(call.html(status, body))
+}
+
+/// What became of a form that met the end of the session.
+fn work(call: &Call<'_>) -> Option<Work> {
+    let is_kept = call.session.tickets().iter().any(|ticket| ticket.is_open(call.host, call.now));
+    let is_lost = || call.parameter("form").is_some_and(|what| what == "lost");
+    if is_kept { Some(Work::Kept) } else { is_lost().then_some(Work::Lost) }
 }
 
 fn no_cookies(call: &Call<'_>, rd: Option<&ReturnTo>) -> Page {

@@ -7,6 +7,8 @@ pub mod csrf;
 pub mod endpoints;
 pub mod hash;
 pub mod logins;
+pub mod origin;
+pub mod parked;
 pub mod password;
 pub mod regulation;
 pub mod return_to;

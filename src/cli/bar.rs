@@ -16,6 +16,8 @@ pub(super) fn bar(length: u64, numbers: &str) -> ProgressBar {
 /// For work whose length nobody knows.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(message);
+    // At once, however short the work turns out to be.
+    spinner.tick();
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
 }

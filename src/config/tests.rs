@@ -29,6 +29,11 @@ fn every_key_of_the_schema_stands_in_the_reference_and_no_other() {
     let schema = schema_json();
     let mut expected = BTreeSet::new();
     schema_paths(&schema, &schema, "", &mut expected);
+    // Where one mapping or a list of them may stand, the reference shows the list.
+    let lists: BTreeSet<String> = expected.iter().filter(|path| path.contains("[].")).cloned().collect();
+    let is_of_one =
+        |path: &String| lists.iter().any(|list| list.len() == path.len() + 2 && without_one_list(list, path));
+    expected.retain(|path| !is_of_one(path));
     let mut report = Report::new("reference.yaml");
     let tree = yaml::read(&uncomment(REFERENCE), &mut report).unwrap();
     assert_eq!(report.problems(), None);
@@ -40,6 +45,11 @@ fn every_key_of_the_schema_stands_in_the_reference_and_no_other() {
     };
     found.retain(|path| !named_by_users(path));
     assert_eq!(found, expected);
+}
+
+/// Whether `list` is `path` but for one `[]`.
+fn without_one_list(list: &str, path: &str) -> bool {
+    list.match_indices("[]").any(|(at, _)| format!("{}{}", &list[..at], &list[at + 2..]) == path)
 }
 
 /// Takes the `#` from lines like `#key:`; one that repeats the key of the line above replaces it.

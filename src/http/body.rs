@@ -1,9 +1,10 @@
 //! The body of a request on its way to the app: bounded, paced, without trailers.
 //!
-//! `pipeline` wraps what hyper hands it; `proxy` sends it on. Nothing is buffered here, and what goes by is kept only
-//! where a [`Capture`] was asked for.
+//! `pipeline` wraps what hyper hands it; `proxy` sends it on. Nothing is buffered here unless it is to be read before it
+//! goes on, and what goes by is kept only where a [`Capture`] was asked for.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use zeroize::Zeroizing;
 
@@ -39,11 +41,20 @@ const BYTES_PER_SECOND: u64 = 500;
 /// A request body with its bounds.
 #[derive(Debug)]
 pub struct RequestBody {
-    inner: Incoming,
+    inner: Source,
     limit: Option<u64>,
     received: u64,
     pace: Pace,
     capture: Option<Capture>,
+    /// What was read before any of it goes on. PERF: mostly nothing, which takes no allocation.
+    held: VecDeque<Bytes>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// It came before, all of it.
+    Kept(Option<Bytes>),
 }
 
 /// A copy of a body that goes by, as long as it is short; wiped when it is dropped.
@@ -68,6 +79,10 @@ struct Pace {
 }
 
 impl Pace {
+    fn new(patience: Duration, timers: &Timers) -> Self {
+        Self { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() }
+    }
+
     /// Ready when the client has been too slow. The clock runs only while we wait for the client, never
     /// while the app is slow to take what came.
     fn poll_exceeded(&mut self, received: u64, cx: &mut Context<'_>) -> Poll<()> {
@@ -88,11 +103,32 @@ impl Pace {
 }
 
 impl RequestBody {
+    /// A body that is here already.
+    #[must_use]
+    pub fn kept(body: Bytes, timers: &Timers) -> Self {
+        let inner = Source::Kept(Some(body).filter(|body| !body.is_empty()));
+        Self {
+            inner,
+            limit: None,
+            received: 0,
+            pace: Pace::new(Duration::ZERO, timers),
+            capture: None,
+            held: VecDeque::new(),
+        }
+    }
+
     /// Wraps `inner`: at most `limit` bytes, and never more than `patience` behind the slowest pace.
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
-        let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
-        Self { inner, limit, received: 0, pace, capture: None }
+        let pace = Pace::new(patience, timers);
+        Self { inner: Source::Client(inner), limit, received: 0, pace, capture: None, held: VecDeque::new() }
+    }
+
+    /// The same, and no more than `limit` bytes of it.
+    #[must_use]
+    pub fn at_most(mut self, limit: u64) -> Self {
+        self.limit = Some(self.limit.map_or(limit, |own| own.min(limit)));
+        self
     }
 
     /// Keeps a copy of what goes by.
@@ -109,10 +145,27 @@ impl RequestBody {
         }
     }
 
+    /// Reads it to its end before any of it goes on, or a bit more than `limit` bytes.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub async fn hold(&mut self, limit: usize) -> Result<(), BodyError> {
+        let (mut held, mut size) = (VecDeque::new(), 0);
+        while size <= limit
+            && let Some(frame) = self.frame().await.transpose()?
+        {
+            let data = frame.into_data().unwrap_or_default();
+            size += data.len();
+            held.push_back(data);
+        }
+        self.held = held;
+        Ok(())
+    }
+
     /// Whether there is nothing to send: then a request may be tried twice.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.inner.is_end_stream()
+        self.is_end_stream()
     }
 }
 
@@ -165,14 +218,40 @@ impl std::fmt::Debug for Captured {
     }
 }
 
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::Client(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Kept(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(incoming) => incoming.is_end_stream(),
+            Self::Kept(body) => body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(incoming) => incoming.size_hint(),
+            Self::Kept(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(data) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         loop {
-            let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            let Poll::Ready(polled) = this.inner.poll_frame(cx) else {
                 ready!(this.pace.poll_exceeded(this.received, cx));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             };
@@ -193,10 +272,16 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let rest = self.inner.size_hint();
+        let held: u64 = self.held.iter().map(|data| data.len() as u64).sum();
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(held + rest),
+            // Chunks, which say nothing of it.
+            None => rest,
+        }
     }
 }

@@ -60,6 +60,16 @@ pub fn list_contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> boo
     headers.get_all(name).iter().any(has)
 }
 
+/// Whether a response is a stream of events, which has no end of its own (HTML, server-sent events).
+#[must_use]
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    let essence = |line: &HeaderValue| {
+        let name = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    };
+    headers.get(header::CONTENT_TYPE).is_some_and(essence)
+}
+
 /// The name as apps behind CGI, WSGI, PHP or a servlet container may see it: every separator is `-`,
 /// and a leading `HTTP_` is gone.
 #[must_use]

@@ -1,6 +1,6 @@
 //! A `Set-Cookie` line taken apart where browsers take it apart (RFC 6265bis §5.6), nothing yet understood.
 //!
-//! [`read`](super::read) and [`harden`](super::harden) share it: what the one stores and what the other mends is the same
+//! [`read`](super::read) and [`harden`](super::harden()) share it: what the one stores and what the other mends is the same
 //! to both.
 
 /// What is longer than this is ignored, as if it were not there.

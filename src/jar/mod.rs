@@ -1,7 +1,7 @@
 //! The cookie jar of a browser, for cookies of an app that no browser is to see (RFC 6265bis).
 //!
 //! The vault keeps jars in sessions: [`read`] turns each `Set-Cookie` line of the app into an [`Operation`],
-//! [`Jar::apply`] merges it, [`Jar::matching`] lists what goes back. [`harden`] is for lines that do go to the browser.
+//! [`Jar::apply`] merges it, [`Jar::matching`] lists what goes back. [`harden()`] is for lines that do go to the browser.
 //! This module knows neither sessions nor routes, and asks no clock.
 //!
 //! Every response counts as received, and every request as sent, over a secure connection: the hop to the app is inside

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use regex::bytes::Regex;
 use serde_json::Value;
 
+use super::page::Page;
 use super::{ObserveError, fits_any, or_success, strict_json};
 use crate::config::schema::{self, StatusPattern};
 use crate::http::path_pattern::PathPattern;
@@ -41,10 +42,7 @@ impl Answer<'_> {
     /// The path to which it redirects, from a page at `asked_for`; the host is the app's business.
     #[must_use]
     pub fn location(&self, asked_for: &str) -> Option<String> {
-        let mut lines = self.headers.get_all(header::LOCATION).iter();
-        let (line, another) = (lines.next()?, lines.next());
-        let text = line.to_str().ok().filter(|_| another.is_none())?.trim();
-        let reference = text.split(['#', '?']).next().unwrap_or_default();
+        let reference = self.reference()?.split(['#', '?']).next().unwrap_or_default();
         let path = match reference {
             "" => asked_for.to_owned(),
             absolute if absolute.contains("://") => absolute.parse::<Uri>().ok()?.path().to_owned(),
@@ -53,6 +51,19 @@ impl Answer<'_> {
             relative => format!("{}/{relative}", asked_for.rsplit_once('/').map_or("", |(folder, _)| folder)),
         };
         normalise_path(&path).ok().map(std::borrow::Cow::into_owned)
+    }
+
+    /// Whether it redirects there, from a page at `asked_for`.
+    pub(super) fn leads_to(&self, page: &Page, asked_for: &str) -> bool {
+        let query = self.reference().and_then(|text| text.split('#').next()?.split_once('?'));
+        self.location(asked_for).is_some_and(|path| page.fits(&path, query.map(|(_, query)| query)))
+    }
+
+    /// The only `Location`.
+    fn reference(&self) -> Option<&str> {
+        let mut lines = self.headers.get_all(header::LOCATION).iter();
+        let (line, another) = (lines.next()?, lines.next());
+        line.to_str().ok().filter(|_| another.is_none()).map(str::trim)
     }
 }
 

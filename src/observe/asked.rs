@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use regex::bytes::Regex;
 
 use super::answer::Answer;
-use super::fields::{Sent, text};
+use super::fields::{self, Sent, text};
 use super::{ObserveError, strict_json};
 use crate::config::schema;
 use crate::http::path_pattern::PathPattern;
@@ -31,6 +31,8 @@ pub(super) enum UserSource {
     Header(HeaderName),
     Json(Box<str>),
     Regex(Regex),
+    /// The app has one password and no names.
+    Fixed(Box<str>),
 }
 
 /// `Authorization: Basic` (RFC 7617).
@@ -66,6 +68,17 @@ impl Asked {
             && self.query.iter().all(|(name, value)| sent(name, value))
     }
 
+    /// The same, and no app could read the query in another way.
+    pub fn surely_fits(&self, method: &Method, path: &str, query: Option<&str>) -> bool {
+        let sole = |(name, value): (&String, &String)| fields::in_query(query, name).as_ref() == Some(value);
+        self.fits(method, path, query) && self.query.iter().all(sole)
+    }
+
+    /// Whether nothing but this has the path.
+    pub fn has_its_own(&self, path: &str) -> bool {
+        self.query.is_empty() && self.form.is_empty() && self.path.fits(path)
+    }
+
     pub fn reads_form(&self) -> bool {
         !self.form.is_empty()
     }
@@ -77,12 +90,13 @@ impl Asked {
 
 impl UserSource {
     pub fn compile(source: &schema::UserSource) -> Result<Self, ObserveError> {
-        let schema::UserSource { form, basic: _, header, json, regex } = source;
-        Ok(match (form, header, json, regex) {
+        let schema::UserSource { form, basic: _, header, json, regex, fixed } = source;
+        Ok(match (form, header, json, regex, fixed) {
             (Some(field), ..) => Self::Form(field.as_str().into()),
             (_, Some(name), ..) => Self::Header(name.parse().map_err(|_| ObserveError::Header(name.clone()))?),
-            (_, _, Some(pointer), _) => Self::Json(pointer.as_str().into()),
-            (.., Some(regex)) => Self::Regex(Regex::new(regex)?),
+            (_, _, Some(pointer), ..) => Self::Json(pointer.as_str().into()),
+            (.., Some(regex), _) => Self::Regex(Regex::new(regex)?),
+            (.., Some(name)) => Self::Fixed(name.as_str().into()),
             _ => Self::Basic,
         })
     }
@@ -99,6 +113,7 @@ impl UserSource {
             Self::Header(name) => only_line(answer.headers, name),
             Self::Json(pointer) => text(strict_json::parse(answer.body?)?.pointer(pointer)?),
             Self::Regex(regex) => captured(regex, answer.body?),
+            Self::Fixed(name) => Some(name.to_string()),
         };
         name.filter(|name| !name.is_empty())
     }

@@ -83,6 +83,12 @@ fn json_names(value: &Value, above: &str, names: &mut Vec<String>) {
     }
 }
 
+/// The one value of a parameter of a query.
+pub(super) fn in_query(query: Option<&str>, name: &str) -> Option<String> {
+    let all = pairs(query.unwrap_or_default().as_bytes());
+    only(all.map(|(name, value)| (name.into_owned(), value.into_owned())), name)
+}
+
 /// The value of the only pair whose name an app could take for `field`, if it is called just so.
 fn only(pairs: impl Iterator<Item = (String, String)>, field: &str) -> Option<String> {
     let mut alike = pairs.take(MOST_FIELDS + 1).enumerate().filter(|(place, (name, _))| {

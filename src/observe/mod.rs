@@ -7,11 +7,13 @@
 mod answer;
 mod asked;
 pub mod fields;
+mod page;
 mod probe;
 mod strict_json;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use crate::config::schema::{self, StatusPattern};
 use crate::http::body::Capture;
@@ -22,6 +24,7 @@ pub use answer::Answer;
 use answer::Success;
 pub use asked::Credentials;
 use asked::{Asked, UserSource};
+use page::Page;
 pub use probe::Probe;
 
 /// How much is kept of a request that may sign in; more is no sign-in form.
@@ -36,8 +39,9 @@ const OF_INTEREST: [HeaderName; 5] =
 pub struct Observer {
     logins: Box<[Login]>,
     logouts: Box<[Logout]>,
-    /// Paths that lead to the sign-in, open to strangers.
-    way_in: Box<[PathPattern]>,
+    /// Open to strangers, as the sign-in is.
+    public: Box<[PathPattern]>,
+    page: Page,
     login_page: Box<str>,
     expired: Option<Expired>,
     probe: Option<Probe>,
@@ -60,7 +64,7 @@ struct Logout {
 #[derive(Debug)]
 struct Expired {
     statuses: Vec<StatusPattern>,
-    location: Option<PathPattern>,
+    location: Option<Page>,
 }
 
 /// Why an `observe` cannot be compiled; `config::check` finds all of it with its place.
@@ -83,6 +87,8 @@ pub struct Watch<'o> {
     observer: &'o Observer,
     logins: Vec<&'o Login>,
     logouts: Vec<&'o Logout>,
+    /// Whether it is a sign-in only if the form says so.
+    needs_form: bool,
     path: Box<str>,
     query: Option<Box<str>>,
     /// Those of the request that matter.
@@ -117,16 +123,16 @@ impl Observer {
             (None, Some(login)) => login.path.trim_end_matches('*'),
             (None, None) => "/",
         };
-        let page_path = PathPattern::parse(login_page.split('?').next().unwrap_or_default());
-        let ways = observe.login.iter().map(|login| &login.path).chain(&observe.public_paths);
+        let page = Page::parse(login_page);
         let expired = match &observe.expired {
-            Some(expired) => Expired::compile(expired, &page_path),
-            None => Some(Expired { statuses: vec![StatusPattern::Class(3)], location: Some(page_path.clone()) }),
+            Some(expired) => Expired::compile(expired, &page),
+            None => Some(Expired { statuses: vec![StatusPattern::Class(3)], location: Some(page.clone()) }),
         };
         Ok(Self {
             logins: observe.login.iter().map(Login::compile).collect::<Result<_, _>>()?,
             logouts: observe.logout.iter().map(Logout::compile).collect::<Result<_, _>>()?,
-            way_in: ways.map(|path| PathPattern::parse(path)).chain([page_path]).collect(),
+            public: observe.public_paths.iter().map(|path| PathPattern::parse(path)).collect(),
+            page,
             login_page: login_page.into(),
             expired,
             probe: observe.probe.as_ref().map(Probe::compile).transpose()?,
@@ -134,10 +140,21 @@ impl Observer {
         })
     }
 
-    /// Whether strangers may see `path` even where somebody must be signed in.
+    /// Whether strangers may ask for this even where somebody must be signed in; what [`Watch::needs_form`] says of it
+    /// comes on top.
     #[must_use]
-    pub fn is_way_in(&self, path: &str) -> bool {
-        self.way_in.iter().any(|way| way.fits(path))
+    pub fn is_way_in(&self, method: &Method, path: &str, query: Option<&str>) -> bool {
+        let signs_in = |login: &Login| login.asked.surely_fits(method, path, query);
+        self.is_open(method, path, query) || self.logins.iter().any(signs_in)
+    }
+
+    /// Whatever is sent.
+    fn is_open(&self, method: &Method, path: &str, query: Option<&str>) -> bool {
+        // SECURITY: what is posted may overrule the query.
+        let may_look = matches!(*method, Method::GET | Method::HEAD) || !self.page.is_one_of_many();
+        may_look && self.page.fits(path, query)
+            || self.logins.iter().any(|login| login.asked.has_its_own(path))
+            || self.public.iter().any(|public| public.fits(path))
     }
 
     /// Where the app asks people to sign in, on their way to `here`.
@@ -163,9 +180,9 @@ impl Observer {
     #[must_use]
     pub fn watch(&self, parts: &Parts) -> Option<Watch<'_>> {
         let (path, query) = (parts.uri.path(), parts.uri.query());
-        let fits = |asked: &Asked| asked.fits(&parts.method, path, query);
-        let logins: Vec<_> = self.logins.iter().filter(|login| fits(&login.asked)).collect();
-        let logouts: Vec<_> = self.logouts.iter().filter(|logout| fits(&logout.asked)).collect();
+        let method = &parts.method;
+        let logins: Vec<_> = self.logins.iter().filter(|login| login.asked.surely_fits(method, path, query)).collect();
+        let logouts: Vec<_> = self.logouts.iter().filter(|logout| logout.asked.fits(method, path, query)).collect();
         if logins.is_empty() && logouts.is_empty() {
             return None;
         }
@@ -178,6 +195,7 @@ impl Observer {
             logins.iter().any(|login| login.reads_form()) || logouts.iter().any(|one| one.asked.reads_form());
         Some(Watch {
             observer: self,
+            needs_form: !self.is_open(method, path, query) && logins.iter().all(|login| login.asked.reads_form()),
             logins,
             logouts,
             path: path.into(),
@@ -195,12 +213,14 @@ impl Observer {
 
     /// Whether this answer to somebody whom the app has signed in means that it has forgotten them.
     #[must_use]
-    pub fn has_expired(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
+    pub fn has_expired(&self, asked_for: &PathAndQuery, answer: &Answer<'_>) -> bool {
         let Some(Expired { statuses, location }) = &self.expired else { return false };
         let says_so = statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
-        let leads_there = |place: &PathPattern| answer.location(asked_for).is_some_and(|path| place.fits(&path));
+        let (path, query) = (asked_for.path(), asked_for.query());
         // The sign-in page itself may redirect to itself.
-        says_so && location.as_ref().is_none_or(leads_there) && !self.is_way_in(asked_for)
+        says_so
+            && location.as_ref().is_none_or(|page| answer.leads_to(page, path))
+            && !self.is_way_in(&Method::GET, path, query)
     }
 }
 
@@ -223,6 +243,26 @@ impl Watch<'_> {
         !self.logins.is_empty()
     }
 
+    /// Whether a stranger's body must be read, no longer than this, before the app may see the request. SECURITY:
+    /// where other forms have the same path, they are not for strangers.
+    #[must_use]
+    pub fn needs_form(&self) -> Option<usize> {
+        self.needs_form.then_some(LONGEST_FORM)
+    }
+
+    /// Whether the body that went by makes it a sign-in.
+    #[must_use]
+    pub fn is_sign_in(&self) -> bool {
+        self.body.with(|body| {
+            let sent = self.sent(body);
+            self.logins.iter().any(|login| login.asked.fits_form(&sent))
+        })
+    }
+
+    fn sent<'s>(&'s self, body: Option<&'s [u8]>) -> fields::Sent<'s> {
+        fields::Sent { query: self.query.as_deref(), headers: &self.headers, body: body.unwrap_or_default() }
+    }
+
     /// Whether the answer's body will be read, so that it must not be compressed.
     #[must_use]
     pub fn reads_answers(&self) -> bool {
@@ -239,8 +279,7 @@ impl Watch<'_> {
     #[must_use]
     pub fn judge(&self, answer: &Answer<'_>) -> Verdict {
         self.body.with(|body| {
-            let sent =
-                fields::Sent { query: self.query.as_deref(), headers: &self.headers, body: body.unwrap_or_default() };
+            let sent = self.sent(body);
             let login = self.logins.iter().find(|login| login.has_succeeded(&self.path, &sent, answer));
             if let Some(login) = login {
                 return login.verdict(&sent, answer, self.observer.probe.is_some());
@@ -295,14 +334,14 @@ impl Logout {
 }
 
 impl Expired {
-    fn compile(expired: &schema::Expired, login_page: &PathPattern) -> Option<Self> {
+    fn compile(expired: &schema::Expired, login_page: &Page) -> Option<Self> {
         let statuses = match expired.status.is_empty() {
             true => vec![StatusPattern::Class(3)],
             false => expired.status.clone(),
         };
         let redirects =
             statuses.iter().any(|status| matches!(status, StatusPattern::Class(3) | StatusPattern::Code(300..400)));
-        let location = expired.location.as_deref().map(PathPattern::parse);
+        let location = expired.location.as_deref().map(Page::parse);
         Some(Self { statuses, location: location.or_else(|| redirects.then(|| login_page.clone())) })
     }
 }

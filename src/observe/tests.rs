@@ -233,7 +233,7 @@ fn a_redirect_to_the_sign_in_page_means_that_the_app_has_forgotten_the_user() {
     let expired = |path: &str, status: u16, location: &str| {
         let headers = headers(&[("location", location)]);
         let status = StatusCode::from_u16(status).unwrap();
-        observer.has_expired(path, &Answer { status, headers: &headers, cookies: &[], body: None })
+        observer.has_expired(&path.parse().unwrap(), &Answer { status, headers: &headers, cookies: &[], body: None })
     };
     assert!(expired("/page", 302, "/login?next=/page") && expired("/a/page", 303, "../login"));
     assert!(!expired("/page", 302, "/") && !expired("/page", 200, "/login") && !expired("/login", 302, "/login"));
@@ -242,8 +242,9 @@ fn a_redirect_to_the_sign_in_page_means_that_the_app_has_forgotten_the_user() {
     );
     let none = HeaderMap::new();
     let answer = |status| Answer { status, headers: &none, cookies: &[], body: None };
-    assert!(api.has_expired("/api", &answer(StatusCode::UNAUTHORIZED)));
-    assert!(!api.has_expired("/api", &answer(StatusCode::FORBIDDEN)));
+    let asked_for = "/api".parse().unwrap();
+    assert!(api.has_expired(&asked_for, &answer(StatusCode::UNAUTHORIZED)));
+    assert!(!api.has_expired(&asked_for, &answer(StatusCode::FORBIDDEN)));
 }
 
 #[test]
@@ -282,9 +283,54 @@ fn strangers_find_the_way_in_and_nothing_else() {
     for (path, open) in
         [("/in", true), ("/session/login/x", true), ("/static/a.css", true), ("/", false), ("/inx", false)]
     {
-        assert_eq!(observer.is_way_in(path), open, "{path}");
+        assert_eq!(observer.is_way_in(&Method::GET, path, Some("next=x")), open, "{path}");
     }
     assert_eq!(observer.login_page("/a b?c=d&e"), "/in?next=%2Fa+b%3Fc%3Dd%26e");
+}
+
+/// SECURITY: else `access: user` would hold for no page of an app that has one script for all of them.
+#[test]
+fn where_all_pages_have_one_path_strangers_see_the_sign_in_alone() {
+    let observer = observer(json!({
+        "login": [
+            {"path": "/wiki.php", "form": {"do": "login"}, "status": "302", "user": {"form": "u"}},
+            {"path": "/shop.php", "query": {"page": "in"}, "status": "302", "user": {"form": "u"}},
+        ],
+        "login_page": "/wiki.php?do=login&id={path}",
+    }));
+    for (method, target, open) in [
+        ("GET", "/wiki.php?do=login&id=start", true),
+        ("GET", "/wiki.php?id=a&do=login", true),
+        ("GET", "/wiki.php", false),
+        ("GET", "/wiki.php?id=secret", false),
+        ("GET", "/wiki.php?do=show&id=secret", false),
+        ("GET", "/wiki.php?id=do=login", false),
+        // Which one the app reads is anybody's guess.
+        ("GET", "/wiki.php?do=login&do=show", false),
+        ("GET", "/wiki.php?do=login&do[show]=1", false),
+        ("GET", "/wiki.php?do=login&d%6F=show", false),
+        ("PUT", "/wiki.php?do=login", false),
+        // If the form is a sign-in.
+        ("POST", "/wiki.php?id=a", true),
+        ("POST", "/shop.php?page=in", true),
+        ("POST", "/shop.php?page=in&page=all", false),
+        ("POST", "/shop.php", false),
+        ("GET", "/shop.php?page=in", false),
+    ] {
+        let asked_for: PathAndQuery = target.parse().unwrap();
+        let method = method.parse().unwrap();
+        assert_eq!(observer.is_way_in(&method, asked_for.path(), asked_for.query()), open, "{method} {target}");
+    }
+    let expired = |from: &str, to: &str| {
+        let headers = headers(&[("location", to)]);
+        let answer = Answer { status: StatusCode::FOUND, headers: &headers, cookies: &[], body: None };
+        observer.has_expired(&from.parse().unwrap(), &answer)
+    };
+    assert!(expired("/wiki.php?id=a", "?do=login&id=a") && expired("/other", "/wiki.php?id=a&do=login#top"));
+    // As after a page was saved, and from the front page.
+    assert!(
+        !expired("/wiki.php?id=a", "/wiki.php?id=a") && !expired("/", "wiki.php") && !expired("/wiki.php", "#do=login")
+    );
 }
 
 proptest! {

@@ -21,6 +21,18 @@ pub struct LoginPage<'a> {
     pub form: bool,
     /// Whether it has the box "keep me signed in" (`session.remember_me`), and whether that is ticked.
     pub remember: Option<bool>,
+    /// What became of a form that met the end of the session.
+    pub work: Option<Work>,
+}
+
+/// What became of a form that met the end of the session. In templates its name in snake case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// After signing in its sender will be asked about it.
+    Kept,
+    /// It was not delivered, and is not kept.
+    Lost,
 }
 
 /// Why a sign-in did not succeed. In templates `error.kind` is the name in snake case.
@@ -56,6 +68,39 @@ pub struct LogoutPage<'a> {
     /// SECURITY: it becomes a link, and escaping does not disarm `javascript:`. Only the text of a
     /// `auth::return_to::ReturnTo` belongs here.
     pub rd: Option<&'a str>,
+}
+
+/// The page that asks about forms that met the end of the session. Each form on it posts `cloakroom-form` (its number)
+/// and `csrf` to where it was going, in this order, to send it; or the same and `rd` to `discard`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ParkedPage<'a> {
+    /// Those that wait; perhaps none any more.
+    pub forms: Vec<ParkedForm<'a>>,
+    /// The token of all of them.
+    pub csrf: &'a str,
+    /// Where a form is posted that is not wanted any more.
+    pub discard: &'a str,
+    /// Where to go after that.
+    ///
+    /// SECURITY: as in [`LogoutPage::rd`].
+    pub rd: Option<&'a str>,
+    /// Who is signed in.
+    pub user: Option<&'a str>,
+    /// The application could not be reached a moment ago.
+    pub unreached: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ParkedForm<'a> {
+    /// Its name.
+    pub number: String,
+    /// Where it was going: path and query, and so where the browser sends the answer.
+    pub target: &'a str,
+    /// The same for people to read.
+    pub path: &'a str,
+    /// So long it is kept, rounded up.
+    pub minutes: u64,
 }
 
 /// The page after signing out.

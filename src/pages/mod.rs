@@ -9,7 +9,10 @@ mod samples;
 mod templates;
 mod wording;
 
-pub use context::{CookieCheckPage, ErrorPage, LoginError, LoginPage, LogoutPage, NoCookiesPage, SignedOutPage};
+pub use context::{
+    CookieCheckPage, ErrorPage, LoginError, LoginPage, LogoutPage, NoCookiesPage, ParkedForm, ParkedPage,
+    SignedOutPage, Work,
+};
 pub use templates::Error;
 
 use http::HeaderValue;
@@ -56,6 +59,12 @@ impl Pages {
     #[must_use]
     pub fn logout(&self, page: &LogoutPage<'_>) -> String {
         self.render(Page::Logout, page)
+    }
+
+    /// The question about forms that met the end of the session.
+    #[must_use]
+    pub fn parked(&self, page: &ParkedPage<'_>) -> String {
+        self.render(Page::Parked, page)
     }
 
     /// The farewell after signing out.
@@ -138,6 +147,15 @@ mod tests {
             error,
             form,
             remember: None,
+            work: Some(Work::Lost),
+        };
+        let parked = |count| ParkedPage {
+            forms: vec![ParkedForm { number: text.into(), target: text, path: text, minutes: 1 }; count],
+            csrf: text,
+            discard: text,
+            rd: Some(text),
+            user: Some(text),
+            unreached: true,
         };
         let logout = |user| LogoutPage { action: text, csrf: text, user, rd: Some(text) };
         let no_cookies = |insecure| NoCookiesPage { cookie: text, cookie_check: text, login: text, insecure };
@@ -150,6 +168,9 @@ mod tests {
             pages.login(&login(None, false)),
             pages.logout(&logout(some)),
             pages.logout(&logout(None)),
+            pages.parked(&parked(0)),
+            pages.parked(&parked(1)),
+            pages.parked(&parked(2)),
             pages.signed_out(&SignedOutPage { login: text }),
             pages.no_cookies(&no_cookies(true)),
             pages.no_cookies(&no_cookies(false)),

@@ -5,13 +5,17 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use super::context::{CookieCheckPage, ErrorPage, LoginError, LoginPage, LogoutPage, NoCookiesPage, SignedOutPage};
+use super::context::{
+    CookieCheckPage, ErrorPage, LoginError, LoginPage, LogoutPage, NoCookiesPage, ParkedForm, ParkedPage,
+    SignedOutPage, Work,
+};
 use super::templates::Page;
 
 pub(super) fn all() -> Vec<(Page, Value)> {
     let mut samples = vec![(Page::SignedOut, value(SignedOutPage { login: "/login" }))];
     samples.extend(login().map(|page| (Page::Login, value(page))));
     samples.extend(logout().map(|page| (Page::Logout, value(page))));
+    samples.extend(parked().map(|page| (Page::Parked, value(page))));
     samples.extend(no_cookies().map(|page| (Page::NoCookies, value(page))));
     samples.extend(cookie_check().map(|page| (Page::CookieCheck, value(page))));
     samples.extend(errors().map(|page| (Page::Error, value(super::worded(&page)))));
@@ -36,13 +40,23 @@ fn login() -> impl Iterator<Item = LoginPage<'static>> {
     let remembers = LoginPage { remember: Some(true), ..first.clone() };
     let without_form = LoginPage { form: false, ..first.clone() };
     let with_errors = errors.into_iter().map(move |error| LoginPage { error, ..again.clone() });
-    [first, remembers, without_form].into_iter().chain(with_errors)
+    let [kept, lost] = [Work::Kept, Work::Lost].map(|work| LoginPage { work: Some(work), ..first.clone() });
+    [first, remembers, without_form, kept, lost].into_iter().chain(with_errors)
 }
 
 fn logout() -> impl Iterator<Item = LogoutPage<'static>> {
     let plain = LogoutPage { action: "/logout", csrf: "token", ..LogoutPage::default() };
     let full = LogoutPage { user: Some("alice"), rd: Some("/"), ..plain.clone() };
     [plain, full].into_iter()
+}
+
+fn parked() -> impl Iterator<Item = ParkedPage<'static>> {
+    let form = ParkedForm { number: "1".into(), target: "/x?y", path: "/x", minutes: 1 };
+    let page = move |(count, rd, user, unreached)| {
+        let forms = vec![form.clone(); count];
+        ParkedPage { forms, csrf: "token", discard: "/parked", rd, user, unreached }
+    };
+    [(0, None, None, false), (1, Some("/"), Some("alice"), true), (2, None, None, false)].into_iter().map(page)
 }
 
 fn no_cookies() -> impl Iterator<Item = NoCookiesPage<'static>> {

@@ -60,6 +60,7 @@ impl Error {
 pub(super) enum Page {
     Login,
     Logout,
+    Parked,
     SignedOut,
     NoCookies,
     CookieCheck,
@@ -71,6 +72,7 @@ impl Page {
         match self {
             Self::Login => "login.html",
             Self::Logout => "logout.html",
+            Self::Parked => "parked.html",
             Self::SignedOut => "signed_out.html",
             Self::NoCookies => "no_cookies.html",
             Self::CookieCheck => "cookie_check.html",
@@ -79,11 +81,12 @@ impl Page {
     }
 }
 
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("style.css", include_str!("templates/style.css")),
     ("login.html", include_str!("templates/login.html")),
     ("logout.html", include_str!("templates/logout.html")),
+    ("parked.html", include_str!("templates/parked.html")),
     ("signed_out.html", include_str!("templates/signed_out.html")),
     ("no_cookies.html", include_str!("templates/no_cookies.html")),
     ("cookie_check.html", include_str!("templates/cookie_check.html")),

@@ -11,14 +11,17 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::peek::AppBody;
 use crate::places::{Links, Rewritten};
-use crate::proxy::{Interrupted, UpstreamBody};
+use crate::proxy::{Interrupted, Tether, UpstreamBody};
 use crate::telemetry::access::Record;
+use crate::telemetry::lasting::Kind;
 
 /// A response body.
 #[derive(Debug)]
 pub struct Body {
     source: Source,
     record: Option<Box<Record>>,
+    /// By which it ends with its session.
+    tether: Option<Tether>,
 }
 
 #[derive(Debug)]
@@ -31,13 +34,13 @@ enum Source {
 
 impl From<Bytes> for Body {
     fn from(page: Bytes) -> Self {
-        Self { source: Source::Page(Some(page).filter(|page| !page.is_empty())), record: None }
+        Self { source: Source::Page(Some(page).filter(|page| !page.is_empty())), record: None, tether: None }
     }
 }
 
 impl From<UpstreamBody> for Body {
     fn from(app: UpstreamBody) -> Self {
-        Self { source: Source::App(app.into()), record: None }
+        Self { source: Source::App(app.into()), record: None, tether: None }
     }
 }
 
@@ -59,6 +62,16 @@ impl Body {
         self
     }
 
+    /// Whether more of it is to come from the app.
+    pub(super) fn goes_on(&self) -> bool {
+        !matches!(self.source, Source::Page(_)) && !self.source.is_end()
+    }
+
+    /// From here on somebody else can end it.
+    pub(super) fn end_with(&mut self, tie: Option<Tether>) {
+        self.tether = tie;
+    }
+
     /// Ties the access log line to the body.
     pub(super) fn recorded(mut self, record: Option<Box<Record>>, status: StatusCode) -> Self {
         self.record = record;
@@ -68,6 +81,20 @@ impl Body {
             record.complete = self.source.is_end();
         }
         self
+    }
+
+    /// The session has ended: nothing more is read from the app, whose connection closes.
+    fn end(&mut self, kind: Kind) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        self.tether = None;
+        self.source = Source::Page(None);
+        match kind {
+            Kind::EventStream => {
+                self.note(None);
+                Poll::Ready(None)
+            }
+            // What was cut short must not look whole.
+            Kind::Download | Kind::WebSocket => Poll::Ready(Some(Err(Interrupted::SessionEnded))),
+        }
     }
 
     fn note(&mut self, frame: Option<&Bytes>) {
@@ -93,6 +120,12 @@ impl HttpBody for Body {
     type Error = Interrupted;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        if let Some(tether) = &self.tether
+            && tether.poll_cut(cx).is_ready()
+        {
+            let kind = tether.kind();
+            return self.end(kind);
+        }
         let polled = match &mut self.source {
             Source::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
             Source::App(app) => Pin::new(app).poll_frame(cx),
@@ -100,6 +133,9 @@ impl HttpBody for Body {
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                if let Some(tether) = &self.tether {
+                    tether.moved();
+                }
                 let data = frame.data_ref().cloned();
                 self.note(data.as_ref());
             }

@@ -15,7 +15,7 @@ use super::body::Body;
 use super::{Exchange, Kept};
 use crate::auth::csrf;
 use crate::gateway::Route;
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, RequestBody};
 use crate::http::cookies;
 use crate::http::lines::HeaderLines;
 use crate::identity::Identity;
@@ -46,6 +46,16 @@ impl Exchange<'_> {
         Ok(Some(watch))
     }
 
+    /// Whether a stranger's request is the sign-in that it was let through for; its body is read where that tells.
+    ///
+    /// # Errors
+    /// The client does not send it.
+    pub(super) async fn is_sign_in(&self, watch: Option<&Watch<'_>>, body: &mut RequestBody) -> Result<bool, Reject> {
+        let Some((watch, limit)) = watch.and_then(|watch| Some((watch, watch.needs_form()?))) else { return Ok(true) };
+        body.hold(limit).await.map_err(proxy::Error::Client)?;
+        Ok(watch.is_sign_in())
+    }
+
     /// What the answer says of who is signed in.
     pub(super) async fn observe(
         &self,
@@ -60,7 +70,7 @@ impl Exchange<'_> {
         let Some(watch) = watch else {
             let is_theirs = |identity: &Identity| identity.proof == *observer.voucher().as_bytes();
             let knew = session.identity().is_some_and(is_theirs);
-            return match knew && observer.has_expired(path.path(), &head(answer, &operations)) {
+            return match knew && observer.has_expired(path, &head(answer, &operations)) {
                 true => vec![Change::Flush],
                 false => Vec::new(),
             };

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::ties::Ties;
 use crate::clock::Clock;
 use crate::gateway::{Current, Gateway};
 use crate::proxy::Pools;
@@ -20,6 +21,8 @@ pub struct Worker {
     pub(super) timers: Timers,
     /// The time.
     pub(super) clock: Arc<dyn Clock>,
+    /// What is open, by session.
+    pub(super) ties: Ties,
     current: Arc<Current>,
     generation: RefCell<Rc<Generation>>,
     access: AccessLog,
@@ -44,7 +47,7 @@ impl Worker {
         let gateway = current.load();
         let seat = gateway.traffic.join();
         let generation = RefCell::new(Rc::new(Generation::new(gateway, pools, &access, seat)));
-        Self { timers, clock, current, generation, access, seat }
+        Self { timers, clock, ties: Ties::default(), current, generation, access, seat }
     }
 
     /// The generation in force, for a request that keeps it to its end.

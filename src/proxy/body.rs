@@ -27,6 +27,9 @@ pub enum Interrupted {
     /// Nothing came for `idle_timeout`.
     #[error("the upstream was silent for longer than idle_timeout in the middle of a response")]
     Silent,
+    /// Somebody was signed out, and what they were being sent ends.
+    #[error("the session has ended in which it was asked for")]
+    SessionEnded,
     /// The connection broke, or the framing is wrong.
     #[error("the upstream broke off its response: {0}")]
     Broken(#[from] io::Error),

@@ -14,11 +14,12 @@ use tokio::task::spawn_local;
 
 use super::exchange::Exchange;
 use super::pool::Lease;
-use super::{Error, Pools, Upstream, UpstreamBody, connect, tunnel};
+use super::{Error, Pools, Tether, Upstream, UpstreamBody, connect, tunnel};
 use crate::http::body::BodyError;
 use crate::http::headers::strip_hop_by_hop;
 use crate::http::lines::HeaderLines;
 use crate::policy::Permit;
+use crate::telemetry::lasting::OpenWebSocket;
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -28,6 +29,17 @@ const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
     accept: String,
+}
+
+/// A WebSocket that is to be opened.
+#[derive(Debug)]
+pub struct Opening {
+    /// What was asked for.
+    pub handshake: Handshake,
+    /// By which it can be ended.
+    pub tether: Option<Tether>,
+    /// Counts it as long as it is open.
+    pub counted: OpenWebSocket,
 }
 
 /// Why a request that asks for a WebSocket is refused. The client's fault: 400, or 426 for the version.
@@ -111,7 +123,7 @@ pub async fn forward_upgrade<B>(
     lines: &HeaderLines,
     pools: &Pools,
     upstream: &Upstream,
-    handshake: Handshake,
+    opening: Opening,
     mut request: Request<B>,
 ) -> Result<Response<UpstreamBody<B>>, Error>
 where
@@ -129,7 +141,7 @@ where
     }
 
     // SECURITY: a cache or a confused app may say 101 to anything; only the hash shows it means us.
-    if !handshake.accepts(&head.headers) {
+    if !opening.handshake.accepts(&head.headers) {
         return Err(Error::BadResponse("a 101 that does not answer the WebSocket handshake"));
     }
     strip_hop_by_hop(&mut head.headers);
@@ -137,7 +149,12 @@ where
     head.headers.remove(header::TRAILER);
     head.headers.insert(header::CONNECTION, UPGRADE);
     head.headers.insert(header::UPGRADE, WEBSOCKET);
-    spawn_local(tunnel::run(client, lease.connection, upstream.idle_timeout, pools.timers().clone()));
+    let Opening { tether, counted, .. } = opening;
+    let tunnel = tunnel::run(client, lease.connection, upstream.idle_timeout, pools.timers().clone(), tether);
+    spawn_local(async move {
+        tunnel.await;
+        drop(counted);
+    });
     Ok(head.with_body(UpstreamBody::empty()))
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::custody::VaultId;
 use super::data::{self, Map};
+use super::parked::TicketChange;
 use super::record::Record;
 use crate::clock::Timestamp;
 use crate::identity::Identity;
@@ -37,6 +38,8 @@ pub enum Change {
     },
     /// An app sets and deletes cookies that the browser does not see.
     Cookies(Box<CookieChanges>),
+    /// A form is kept for the session, or one that was has come further.
+    Ticket(Box<TicketChange>),
     /// Sets one value.
     Set(Box<str>, Value),
     /// Removes one value.
@@ -97,8 +100,12 @@ impl Change {
     /// Whether the operation concerns what an app keeps: dropped when the app has failed (5xx), as Django does.
     #[must_use]
     pub fn is_dropped_on_failure(&self) -> bool {
-        // Browsers keep the cookies of an error page.
-        !matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers | Self::Cookies(_))
+        match self {
+            Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers => false,
+            // Browsers keep the cookies of an error page; and a form that was sent is sent.
+            Self::Cookies(_) | Self::Ticket(_) => false,
+            _ => true,
+        }
     }
 
     /// Whether who comes with the id before a sign-in may want it.
@@ -171,6 +178,7 @@ impl Change {
             Self::AppSignIn { .. } if self.is_idle(record) => {}
             Self::AppSignIn { identity, vault } => sign_in(record, identity, *vault, now),
             Self::Cookies(changes) => record.custody.apply(changes, now),
+            Self::Ticket(change) => record.custody.apply_ticket(change, now),
             Self::Expiry(expiry) => record.expiry = *expiry,
             Self::Clear => {
                 record.data.clear();
@@ -194,6 +202,7 @@ fn sign_in(record: &mut Record, identity: &Identity, vault: Option<VaultId>, now
         record.custody.hand_over(vault);
         record.expiry = Expiry::Policy;
     }
+    record.custody.claim(&identity.user);
     record.identity = Some(identity.clone());
     record.remember = false;
     record.since = now;

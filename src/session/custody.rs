@@ -1,12 +1,15 @@
-//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own.
+//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own, and the
+//! tickets of forms that wait to be sent.
 //!
 //! Part of a `Record`, so it is sealed with it, moves with it when the id changes, and ends with it. Changed by
-//! `Change::Cookies` alone, operation by operation, so that answers in parallel lose nothing of each other.
+//! `Change::Cookies` and `Change::Ticket` alone, operation by operation, so that answers in parallel lose nothing of
+//! each other.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::changes::CookieChanges;
+use super::parked::{MOST_TICKETS, State, Ticket, TicketChange};
 use crate::clock::Timestamp;
 use crate::jar::Jar;
 
@@ -39,6 +42,7 @@ pub struct Custody(Option<Box<Content>>);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Content {
     jars: Vec<(VaultId, Jar)>,
+    tickets: Vec<Ticket>,
 }
 
 impl Custody {
@@ -55,6 +59,29 @@ impl Custody {
         jars.iter().find(|(id, _)| *id == vault).map(|(_, jar)| jar)
     }
 
+    /// Forms that are kept for this session, or were a moment ago.
+    #[must_use]
+    pub fn tickets(&self) -> &[Ticket] {
+        self.0.as_ref().map_or(&[], |content| &content.tickets)
+    }
+
+    /// Does to the tickets what a request asked for.
+    pub(super) fn apply_ticket(&mut self, change: &TicketChange, now: Timestamp) {
+        self.edit(|content| match change {
+            TicketChange::Keep(ticket) => content.keep(ticket, now),
+            TicketChange::Mark(handle, state) => {
+                content.tickets.iter_mut().filter(|one| one.handle() == *handle).for_each(|one| one.mark(*state));
+            }
+        });
+    }
+
+    /// Somebody has signed in: what was another user's is not for them.
+    pub(super) fn claim(&mut self, user: &str) {
+        if !self.tickets().is_empty() {
+            self.edit(|content| content.tickets.retain(|ticket| ticket.is_of(user)));
+        }
+    }
+
     /// Does to a jar what an answer asked for.
     pub(super) fn apply(&mut self, changes: &CookieChanges, now: Timestamp) {
         self.edit(|content| {
@@ -69,18 +96,31 @@ impl Custody {
     /// Another user from here on. SECURITY: an app may go by its own cookie and not look at the user we name, so
     /// nothing of the one before may reach it; only the app that has just signed this user in knows its cookies are theirs.
     pub(super) fn hand_over(&mut self, kept: Option<VaultId>) {
-        self.edit(|content| content.jars.retain(|(id, _)| Some(*id) == kept));
+        self.edit(|content| {
+            content.jars.retain(|(id, _)| Some(*id) == kept);
+            content.tickets.clear();
+        });
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut Content)) {
         let mut content = self.0.take().unwrap_or_default();
         change(&mut content);
         content.jars.retain(|(_, jar)| !jar.is_empty());
-        self.0 = (!content.jars.is_empty()).then_some(content);
+        self.0 = (!content.jars.is_empty() || !content.tickets.is_empty()).then_some(content);
     }
 }
 
 impl Content {
+    /// The oldest of those that nobody can send any more make room; a session with too many is not offered another.
+    fn keep(&mut self, ticket: &Ticket, now: Timestamp) {
+        while self.tickets.len() >= MOST_TICKETS {
+            let is_over = |one: &Ticket| one.state == State::Gone || one.ends <= now;
+            let at = self.tickets.iter().position(is_over).unwrap_or_default();
+            self.tickets.remove(at);
+        }
+        self.tickets.push(ticket.clone());
+    }
+
     fn jar(&mut self, vault: VaultId) -> &mut Jar {
         let at = self.jars.iter().position(|(id, _)| *id == vault).unwrap_or_else(|| {
             self.jars.push((vault, Jar::default()));

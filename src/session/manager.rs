@@ -1,21 +1,25 @@
 //! All sessions: opened before a request is served, committed before its response head leaves.
 //!
 //! The only caller of a store. Rules about ids, expiry, cookies and rotation meet here; `beginnings`, `open`,
-//! `commit`, `rotation`, `limit` and `endings` each hold one part of a session's life; `traveling` is what differs
-//! where sessions lie in the browsers' cookies.
+//! `commit`, `rotation`, `limit`, `holding` and `endings` each hold one part of a session's life; `traveling` is what
+//! differs where sessions lie in the browsers' cookies.
 
 mod adopting;
 mod beginnings;
 mod commit;
 mod endings;
+mod holding;
 mod limit;
 mod listing;
 mod open;
+mod parking;
 mod rotation;
 mod traveling;
 
 pub use adopting::{AdoptError, Adoption, Foreign};
+pub use holding::Held;
 pub use listing::{Listed, Listing, LookedUp};
+pub use parking::Parking;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -34,6 +38,7 @@ use super::guesses::Guesses;
 use super::id::{Id, NoRandomness};
 use super::keyring::Keyring;
 use super::record::Record;
+use super::room::Room;
 use super::seal::{Purpose, SealKey};
 use super::session::opened;
 use crate::clock::Timestamp;
@@ -75,6 +80,7 @@ pub struct Manager {
     counters: Arc<Counters>,
     agents: Arc<Mutex<HashSet<Arc<str>>>>,
     gates: Arc<[tokio::sync::Mutex<()>; GATES]>,
+    room: Arc<Room>,
 }
 
 /// How records lie in the store.
@@ -170,6 +176,7 @@ impl Manager {
             counters: Arc::default(),
             agents: Arc::default(),
             gates: Arc::new(std::array::from_fn(|_| tokio::sync::Mutex::default())),
+            room: Arc::default(),
         }
     }
 
@@ -187,7 +194,7 @@ impl Manager {
         let next = Self::new(session, None, keyring, Arc::clone(&self.store), self.at_rest.clone());
         let traveling = next.traveling.map(|traveling| traveling.after(self.traveling.as_ref()));
         let (counters, agents, gates) = (Arc::clone(&self.counters), Arc::clone(&self.agents), Arc::clone(&self.gates));
-        Self { guesses, traveling, counters, agents, gates, ..next }
+        Self { guesses, traveling, counters, agents, gates, room: Arc::clone(&self.room), ..next }
     }
 
     /// The session cookie's names, which no app gets to see; the present one first.

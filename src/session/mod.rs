@@ -20,8 +20,10 @@ pub mod headers;
 mod id;
 mod keyring;
 mod manager;
+mod parked;
 mod recall;
 mod record;
+mod room;
 pub mod rules;
 mod seal;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
@@ -35,6 +37,9 @@ pub use denials::Denials;
 pub use events::Counters;
 pub use id::{NoRandomness, random_bytes};
 pub use keyring::{Keyring, KeyringError};
-pub use manager::{AdoptError, Adoption, AtRest, Committed, Error, Foreign, Listed, Listing, LookedUp, Manager, Visit};
+pub use manager::{
+    AdoptError, Adoption, AtRest, Committed, Error, Foreign, Held, Listed, Listing, LookedUp, Manager, Parking, Visit,
+};
+pub use parked::{Errand, Form, MOST_TICKETS, State, Ticket, TicketChange};
 pub use recall::Recall;
 pub use session::Session;

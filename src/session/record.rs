@@ -22,6 +22,9 @@ const SESSION: u8 = 1;
 const ALIAS: u8 = 2;
 const SEALED_SESSION: u8 = 3;
 
+/// What a parked form begins with: no session, and no way to one.
+pub(super) const SEALED_FORM: [u8; 2] = [VERSION, 4];
+
 /// What an encoded content has.
 mod holds {
     pub const FLASH: u8 = 1;
@@ -140,7 +143,7 @@ impl Record {
         Ok([outline, sealed].concat().into())
     }
 
-    fn outline(&self) -> Outline {
+    pub(super) fn outline(&self) -> Outline {
         let Self { since, issued, remember, expiry, predecessor, .. } = *self;
         Outline { since, issued, remember, expiry, predecessor }
     }

@@ -13,6 +13,7 @@ use super::data::Data;
 use super::expiry::Remaining;
 use super::headers::View;
 use super::id::{Id, NoRandomness};
+use super::parked::{MOST_TICKETS, Ticket, TicketChange};
 use super::record::{Record, Stored};
 use super::seal::{Purpose, SealKey};
 use crate::clock::Timestamp;
@@ -45,6 +46,10 @@ pub struct Session {
     pub(super) turn: Option<Turn>,
     /// What a sign-in of a moment ago left under the id that the browser presented.
     pub(super) replaced: Option<Box<BeforeSignIn>>,
+    /// The browser sent an id of our form, living or not.
+    pub(super) came_with_id: bool,
+    /// Whose session had expired under the id that the browser sent, if the store still knew.
+    pub(super) expired_user: Option<Box<str>>,
     /// When the request was received.
     pub(super) opened: Timestamp,
     /// How many cookies of the session's the browser holds, where a long one is cut in pieces.
@@ -199,6 +204,33 @@ impl Session {
     #[must_use]
     pub fn jar(&self, vault: VaultId) -> Option<&Jar> {
         self.record()?.custody.jar(vault)
+    }
+
+    /// Forms that are kept for it, or were a moment ago.
+    #[must_use]
+    pub fn tickets(&self) -> &[Ticket] {
+        self.record().map_or(&[], |record| record.custody.tickets())
+    }
+
+    /// Whether a form that finds nobody signed in may be kept for this session: it has ended, or nobody is signed in to
+    /// it. SECURITY: not for who never had one, nor for who must not get at the one after a sign-in.
+    #[must_use]
+    pub fn may_park(&self) -> bool {
+        let has_ended = self.presented == Presented::Dead && self.came_with_id && self.revoked.is_none();
+        let is_nobodys = self.found.is_some() && self.identity().is_none();
+        let waiting = self.tickets().iter().filter(|ticket| ticket.is_open(&ticket.errand.host, self.opened)).count();
+        (has_ended || is_nobodys) && waiting < MOST_TICKETS
+    }
+
+    /// Whose session had expired, if that is known.
+    #[must_use]
+    pub fn expired_user(&self) -> Option<&str> {
+        self.expired_user.as_deref()
+    }
+
+    /// Records what becomes of a form.
+    pub fn record_ticket(&mut self, change: TicketChange) {
+        self.changes.push(Change::Ticket(Box::new(change)));
     }
 
     /// Values for this request only, as above.

@@ -34,6 +34,7 @@ use crate::jar;
 use crate::places::Places;
 use crate::policy;
 use crate::proxy::{self, Handshake, Pools, Upstream};
+use crate::telemetry::lasting::Lasting;
 use crate::timers::Timers;
 
 /// How much is kept of a form.
@@ -148,7 +149,9 @@ impl Passage {
         let permit = policy::to_the_sign_in();
         let answered = match handshake {
             Some(handshake) => {
-                proxy::forward_upgrade(permit, &lines, &self.pools, &self.upstream, handshake, request).await
+                // Nobody is signed in here, so nobody's session ends it.
+                let opening = proxy::Opening { handshake, tether: None, counted: Lasting::default().websocket() };
+                proxy::forward_upgrade(permit, &lines, &self.pools, &self.upstream, opening, request).await
             }
             None => proxy::forward(permit, &lines, &self.pools, &self.upstream, request).await,
         };

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::lasting::Lasting;
 use crate::clock::Timestamp;
 
 /// The upper bounds of the buckets for the time an app takes, in seconds.
@@ -25,6 +26,8 @@ const STATUSES: usize = 500;
 /// The numbers of all workers, of all generations.
 #[derive(Debug, Default)]
 pub struct Traffic {
+    /// What stays open.
+    pub lasting: Lasting,
     workers: Mutex<Vec<ByName>>,
 }
 

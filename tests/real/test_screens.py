@@ -64,6 +64,9 @@ class EachPageIsLookedAt(unittest.TestCase):
     def test_the_page_for_a_browser_without_cookies(self):
         self._everywhere(self._without_cookies, cookies=False)
 
+    def test_pages_for_a_form_that_met_the_end_of_the_session(self):
+        self._everywhere(self._interrupt)
+
     def test_the_page_after_too_many_tries(self):
         app = Upstream(say("an app"))
         self.addCleanup(app.stop)
@@ -121,6 +124,44 @@ class EachPageIsLookedAt(unittest.TestCase):
         for page, path in {**pages, "cookie-check": "/.session/cookie-check"}.items():
             browser.open(origin + path)
             self._picture(browser, page, variant)
+
+    # A page of the same origin with a form, as an app would have it.
+    FORM = "document.body.innerHTML = `<form method=post action='{0}'><input name=a value=b></form>`; document.forms[0].submit()"
+
+    def _send(self, browser, path):
+        old = browser.one("html")
+        browser.driver.execute_script(self.FORM.format(path))
+        browser.wait(lambda _: browser._left(old), "the form leads to another page")
+
+    def _interrupt(self, browser, variant):
+        # Each in a gateway of its own: one address may have a few forms waiting.
+        app = Upstream(say("an app"))
+        self.addCleanup(app.stop)
+        gateway = Gateway(route("app", app.port), route("down", free_port(), path="/down"))
+        self.addCleanup(gateway.stop)
+        origin = f"http://127.0.0.1:{gateway.port}"
+        browser.open(origin + "/.session/logout")
+        self._send(browser, "/save")
+        self._picture(browser, "form-lost", variant)
+        # The sign-in page has begun a session, so that this form is kept.
+        self._send(browser, "/wiki/Pages/A-rather-long-name-for-a-page-about-nothing?action=save")
+        self._picture(browser, "form-kept", variant)
+        browser.fill_in("alice", PASSWORDS["alice"])
+        self._picture(browser, "form-question", variant)
+        browser.click(browser.one("button.quiet"))
+        browser.open(origin + "/.session/parked")
+        self._picture(browser, "form-gone", variant)
+        browser.open(origin + "/.session/logout")
+        browser.sign_out()
+        browser.open(origin + "/.session/login")
+        self._send(browser, "/down/save")
+        self._send(browser, "/save")
+        browser.fill_in("alice", PASSWORDS["alice"])
+        self._picture(browser, "form-questions", variant)
+        browser.click(browser.one("form[action='/down/save'] button"))
+        self._picture(browser, "form-unreached", variant)
+        browser.click(browser.one("form[action='/save'] button"))
+        self.assertIn("an app", browser.text())
 
     def _guess(self, browser, variant, url):
         browser.open(url)

@@ -7,7 +7,7 @@ use super::{Client, Response};
 
 /// One browser at one gateway.
 pub struct Browser {
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     /// The `Host` it asks for.
     pub host: String,
     /// Name → value; attributes are checked by tests of their own.

@@ -8,6 +8,7 @@ mod client;
 pub mod frames;
 mod gateway;
 pub mod process;
+pub mod socket;
 mod tls;
 
 pub use app::{App, PAGE, Seen, obey, ok};

@@ -9,6 +9,7 @@ mod identity;
 mod listener;
 mod login;
 mod observe;
+mod park;
 mod route;
 mod rule;
 mod session;

@@ -66,15 +66,15 @@ fn check_login(login: &ObservedLogin, observe: &Observe, key: &str, place: &str,
     check_regex(login.body_not.as_deref(), &format!("{key}.body_not"), 0, checks);
     match &login.user {
         Some(user) => check_user(user, &format!("{key}.user"), checks),
-        None if observe.probe.is_none() => {
+        None if !observe.probe.as_ref().is_some_and(names_the_user) => {
             let message = "is needed, or `observe.probe`: who has signed in, such as { form: username }";
             checks.problem(format!("{key}.user"), message);
         }
         None => {}
     }
-    if !tells_success(login) && observe.probe.is_none() {
+    if !tells_success(login) && !observe.probe.as_ref().is_some_and(names_the_user) {
         let message = "nothing tells a success from a failure: give status, location, location_not, set_cookie, json, \
-                       body or body_not, or `observe.probe`, the surest";
+                       body or body_not, or an `observe.probe` that names the user, the surest";
         checks.problem(key, message);
     }
     if login.user.as_ref().is_some_and(|user| user.form.is_some()) && observe.probe.is_none() {
@@ -82,6 +82,13 @@ fn check_login(login: &ObservedLogin, observe: &Observe, key: &str, place: &str,
                        them by another name; `observe.probe` asks the app";
         checks.warning(format!("{key}.user"), message);
     }
+}
+
+/// SECURITY: a page that says no more than that somebody is signed in proves nothing of the name that was typed: it says
+/// so too to whoever tries another's name while signed in as themselves.
+fn names_the_user(probe: &Probe) -> bool {
+    let has_group = |regex: &String| Regex::new(regex).is_ok_and(|regex| regex.captures_len() > 1);
+    probe.json.is_some() || probe.regex.as_ref().is_some_and(has_group)
 }
 
 /// SECURITY: what apps answer to a wrong password is 200, 302 or 4xx, as they like.
@@ -95,13 +102,16 @@ fn tells_success(login: &ObservedLogin) -> bool {
 }
 
 fn check_user(user: &UserSource, key: &str, checks: &mut Checks<'_>) {
-    let UserSource { form, basic, header, json, regex } = user;
-    let given = [form.is_some(), *basic, header.is_some(), json.is_some(), regex.is_some()];
+    let UserSource { form, basic, header, json, regex, fixed } = user;
+    let given = [form.is_some(), *basic, header.is_some(), json.is_some(), regex.is_some(), fixed.is_some()];
     if given.iter().filter(|given| **given).count() != 1 {
-        checks.problem(key, "expected one of form, basic, header, json and regex");
+        checks.problem(key, "expected one of form, basic, header, json, regex and fixed");
     }
     if form.as_deref().is_some_and(str::is_empty) {
         checks.problem(format!("{key}.form"), "expected the name of a field, such as username");
+    }
+    if fixed.as_deref().is_some_and(|name| name.trim().is_empty()) {
+        checks.problem(format!("{key}.fixed"), "expected a name for whoever knows the app's password");
     }
     if header.as_deref().is_some_and(|name| HeaderName::try_from(name).is_err()) {
         checks.problem(format!("{key}.header"), "expected the name of a header of the app's answer");
@@ -171,6 +181,7 @@ mod tests {
             "{ path: /app/login, status: 200, user: { basic: true } }",
             "[{ path: /app/a, json: { /ok: true }, user: { json: /user } }, { path: /app/b*, body: x, user: { form: u } }]",
             "{ path: /app/login, user: { regex: 'Hello (.+)' } }",
+            "{ path: /app/login, status: 302, user: { fixed: owner } }",
             "{ method: [POST, PUT], path: /app/login, query: { do: login }, form: { a: b }, set_cookie: s, user: { header: X-User } }",
         ] {
             assert_eq!(problems(&observe(login, "")), [""; 0], "{login}");
@@ -202,7 +213,15 @@ mod tests {
                 "login[0].json: `ok`: expected a JSON pointer",
             ),
             ("{ path: /app, method: post, status: 302, user: { form: u } }", "", "login[0].method[0]: write POST"),
+            ("{ path: /app/x, user: { fixed: owner } }", "", "nothing tells a success from a failure"),
+            ("{ path: /app/x, status: 302, user: { fixed: ' ' } }", "", "user.fixed: expected a name"),
             (good, ", probe: { path: me }", "probe.path: expected"),
+            (
+                "{ path: /app/login, user: { form: u } }",
+                ", probe: { path: /me, regex: Sign out }",
+                "nothing tells a success",
+            ),
+            ("{ path: /app/login, status: 302 }", ", probe: { path: /me }", "login[0].user: is needed"),
             (good, ", probe: { path: /me, groups: /g }", "probe.groups: needs `json`"),
             (good, ", probe: { path: /me, json: user }", "probe.json: expected a JSON pointer"),
             (good, ", logout: { path: /x }", "logout[0].path: no request of this route"),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::syntax::{covers, is_authority, is_bracketed_ipv6, is_host_name, is_normal_path};
-use super::{Checks, cookies, identity, observe, rule};
+use super::{Checks, cookies, identity, observe, park, rule};
 use crate::config::schema::{Access, Config, HostHeader, Route, Upstream};
 
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
@@ -16,10 +16,12 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
         check_match(route, &key, config, checks);
         check_strip_prefix(route, &key, checks);
         check_access(route, &key, config, checks);
+        check_origins(route, &key, checks);
         check_upstream(&route.upstream, &format!("{key}.upstream"), checks);
         identity::check(&route.identity, &format!("{key}.identity.headers"), checks);
         cookies::check(route, &key, config, checks);
         observe::check(route, &key, checks);
+        park::check(route, &key, config, checks);
         rule::check(route, &key, checks);
         if let Some(first) = seen.insert(target(route), index) {
             checks.problem(key, format!("host and path are those of routes[{first}]; no request would come here"));
@@ -98,6 +100,26 @@ fn check_access(route: &Route, key: &str, config: &Config, checks: &mut Checks<'
     }
 }
 
+fn check_origins(route: &Route, key: &str, checks: &mut Checks<'_>) {
+    for (index, origin) in route.websocket_origins.iter().enumerate() {
+        let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let default_port = if origin.starts_with("https:") { ":443" } else { ":80" };
+        // SECURITY: compared letter for letter, so that nothing but what a browser would send can ever fit.
+        let message = match authority {
+            _ if origin.contains('*') => "each origin is named by itself, without `*`",
+            Some(authority) if !is_authority(authority) => {
+                "expected scheme and host, such as https://pages.example.com"
+            }
+            Some(authority) if authority.ends_with(default_port) => {
+                "leave the port out: browsers do, as it is the usual one"
+            }
+            Some(_) => continue,
+            None => "expected http:// or https:// and a host, such as https://pages.example.com",
+        };
+        checks.problem(format!("{key}.websocket_origins[{index}]"), message);
+    }
+}
+
 fn check_upstream(upstream: &Upstream, key: &str, checks: &mut Checks<'_>) {
     match &upstream.url {
         None => checks.problem(format!("{key}.url"), "is needed: the app's address, such as http://wiki:8080"),
@@ -146,6 +168,26 @@ mod tests {
 
     fn route(fields: &str) -> String {
         format!("routes: [{{ access: public, upstream: http://a, {fields} }}]")
+    }
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        for (origin, words) in [
+            ("pages.example.com", "expected http:// or https:// and a host"),
+            ("wss://pages.example.com", "expected http:// or https:// and a host"),
+            ("'https://*.example.com'", "each origin is named by itself"),
+            ("'*'", "each origin is named by itself"),
+            ("https://a.example/", "expected scheme and host"),
+            ("https://a.example/chat", "expected scheme and host"),
+            ("https://", "expected scheme and host"),
+            ("https://a.example:443", "leave the port out"),
+            ("http://a.example:80", "leave the port out"),
+        ] {
+            let words = format!("routes[0].websocket_origins[1]: {words}");
+            each_is_refused(&[(&route(&format!("websocket_origins: [https://b.example, {origin}]")), &words)]);
+        }
+        let good = "websocket_origins: [https://a.example, 'http://a.example:8080', 'http://[::1]:3000']";
+        assert_eq!(problems(&route(good)), [""; 0]);
     }
 
     #[test]

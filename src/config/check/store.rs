@@ -1,7 +1,7 @@
 //! Checks of where sessions are kept.
 
 use super::Checks;
-use crate::config::schema::{Config, Duration, Size, Store, StoreType};
+use crate::config::schema::{Access, Config, Duration, Size, Store, StoreType};
 
 const SHORTEST_TIMEOUT: Duration = Duration::millis(10);
 const LONGEST_TIMEOUT: Duration = Duration::seconds(30);
@@ -54,6 +54,10 @@ fn check_cookies(config: &Config, checks: &mut Checks<'_>) {
          signed out here, and tells one-shot values again: run one gateway, or take redis or postgres",
         "cookie: `cloakroom sessions list` shows the sessions that were used since the gateway started, no others",
     ] {
+        checks.warning("store.type", message);
+    }
+    if config.routes.iter().any(|route| route.park.is_some() && route.access != Access::Public) {
+        let message = "cookie: a form that is sent when the session has ended is not kept, whatever `park` says";
         checks.warning("store.type", message);
     }
 }

@@ -18,8 +18,8 @@ pub use listener::{Admin, Limits, Listener, ListenerAddress, Log, LogLevel, Tls,
 pub use login::{Form, Login, Regulation, User};
 pub use observe::{Expired, Observe, ObservedLogin, ObservedLogout, Probe, UserSource};
 pub use route::{
-    Access, CookieHandling, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, OnStoreError, Rewrite, Route,
-    SessionHeaders, Upstream,
+    Access, CookieHandling, HeaderPreset, HostHeader, IdentityConfig, IdentityHeaders, OnStoreError, Park, Rewrite,
+    Route, SessionHeaders, Upstream,
 };
 pub use rule::{Expiry, HeaderTemplate, Piece, Rule, StatusPattern, Then, When, moment};
 pub use session::{Cookie, Create, OnLimit, SameSite, Secure, Session};

@@ -102,6 +102,8 @@ pub struct UserSource {
     pub json: Option<String>,
     /// A regular expression on the answer's body; its first group is the name.
     pub regex: Option<String>,
+    /// This name, for an app with one password and no names.
+    pub fixed: Option<String>,
 }
 
 /// A request that signs out, and the answers that mean that it did.

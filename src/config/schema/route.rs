@@ -43,6 +43,10 @@ pub struct Route {
     pub on_store_error: Option<OnStoreError>,
     /// Whether requests here keep the session alive.
     pub activity: bool,
+    /// Origins of other hosts whose pages may open WebSockets here, such as `https://pages.example.com`.
+    pub websocket_origins: Vec<String>,
+    /// Keeps a form that is sent when the session has ended, until its user has signed in again; null = not.
+    pub park: Option<Park>,
     /// What is done to the session when the app answers so and so.
     pub rules: Vec<Rule>,
 }
@@ -65,8 +69,26 @@ impl Default for Route {
             session_headers: SessionHeaders::default(),
             on_store_error: None,
             activity: true,
+            websocket_origins: Vec::new(),
+            park: Some(Park::default()),
             rules: Vec::new(),
         }
+    }
+}
+
+/// Which forms are kept when the session has ended, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Park {
+    /// Larger ones are not kept, 1 KiB to 2 MiB.
+    pub max_size: Size,
+    /// How long, 1 m to 1 h.
+    pub ttl: Duration,
+}
+
+impl Default for Park {
+    fn default() -> Self {
+        Self { max_size: Size::mib(1), ttl: Duration::minutes(10) }
     }
 }
 

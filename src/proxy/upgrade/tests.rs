@@ -13,10 +13,15 @@ use super::super::forward;
 use super::super::scripted::{App, Step, TestBody, anybody, get, run, send};
 use super::*;
 use crate::http::body::RequestBody;
+use crate::telemetry::lasting::Lasting;
 use crate::timers::Timers;
 
 fn parse<B: Body>(request: &Request<B>) -> Option<Result<Handshake, BadHandshake>> {
     Handshake::parse(request.method(), request.version(), request.headers(), request.body())
+}
+
+fn opening(handshake: Handshake) -> Opening {
+    Opening { handshake, tether: None, counted: Lasting::default().websocket() }
 }
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -67,7 +72,7 @@ async fn gateway(upstream: Upstream) -> SocketAddr {
                             &HeaderLines::default(),
                             &pools,
                             &upstream,
-                            handshake.unwrap(),
+                            opening(handshake.unwrap()),
                             request,
                         )
                         .await
@@ -196,10 +201,16 @@ fn a_101_that_is_no_answer_to_this_handshake_is_a_bad_response() {
         run(|pools| async move {
             let app = App::start([vec![Step::Head, answer, Step::Closed]]).await;
             let handshake = parse(&asking(&ASKED)).unwrap().unwrap();
-            let answer =
-                forward_upgrade(anybody(), &HeaderLines::default(), &pools, &app.patient(), handshake, asking(&ASKED))
-                    .await
-                    .map(drop);
+            let answer = forward_upgrade(
+                anybody(),
+                &HeaderLines::default(),
+                &pools,
+                &app.patient(),
+                opening(handshake),
+                asking(&ASKED),
+            )
+            .await
+            .map(drop);
             assert!(matches!(answer, Err(Error::BadResponse(_))), "{answer:?}");
             assert_eq!(app.saw(2).await[1], "1: closed");
         });

@@ -34,6 +34,8 @@ pub(super) enum Seen {
     Living(Found),
     /// It was replaced by a sign-in a moment ago.
     Replaced(BeforeSignIn),
+    /// It has expired just now; this was its user.
+    Expired(Option<Box<str>>),
     Nothing,
 }
 
@@ -70,6 +72,7 @@ impl Manager {
             for value in cookies::values(headers, name).take(MOST_COOKIES) {
                 let seen = match recall.key(value) {
                     Some((key, known)) => {
+                        session.came_with_id = true;
                         self.check_guesses(known, address, now)?;
                         let entry = self.store.load(key).await?;
                         match entry.as_ref().and_then(|entry| self.usual(value, key, entry, now)) {
@@ -154,7 +157,7 @@ impl Manager {
             (Some(id), Some(entry)) => self.find(id, key, entry, address, now).await?,
             _ => Seen::Nothing,
         };
-        if let (Seen::Nothing, Some(guesses)) = (&seen, &self.guesses) {
+        if let (Seen::Nothing | Seen::Expired(_), Some(guesses)) = (&seen, &self.guesses) {
             // One line a minute and address: a flood must not fill the log too.
             if guesses.count(address, now) {
                 self.note_for(Event::Refused, None, None, Some(address), "too many unknown session ids");
@@ -231,6 +234,7 @@ impl Manager {
             let remaining = self.policy.judge(Times::of(record_of(&entry)?, entry.last_seen()), now).ok()?;
             Some((entry, remaining))
         };
+        let user = entry.meta.user.clone();
         let mut found = living(entry);
         if found.is_none() {
             // It may have been a copy: another gateway has seen the user since.
@@ -243,7 +247,7 @@ impl Manager {
             }
             None => {
                 self.end_expired(key, address).await;
-                Ok(Seen::Nothing)
+                Ok(Seen::Expired(user))
             }
         }
     }
@@ -315,8 +319,13 @@ impl Session {
                 self.presented = Presented::Replaced;
                 self.replaced = Some(Box::new(before));
             }
-            Seen::Nothing if self.presented == Presented::Nothing => self.presented = Presented::Dead,
-            Seen::Replaced(_) | Seen::Nothing => {}
+            Seen::Nothing | Seen::Expired(_) if matches!(self.presented, Presented::Nothing | Presented::Dead) => {
+                self.presented = Presented::Dead;
+                if let Seen::Expired(user) = seen {
+                    self.expired_user = user;
+                }
+            }
+            Seen::Replaced(_) | Seen::Expired(_) | Seen::Nothing => {}
         }
     }
 }

@@ -27,7 +27,7 @@ use super::{Error, Event, Manager, Visit};
 use crate::clock::Timestamp;
 use crate::config::schema;
 use crate::http::cookies;
-use crate::store::{Entry, Key, Meta, Updated};
+use crate::store::{Entry, Handle, Key, Meta, Updated};
 
 /// How sessions travel.
 pub(super) struct Traveling {
@@ -59,6 +59,11 @@ impl Traveling {
         let remembered = session.remember_me.map_or(Duration::ZERO, schema::Duration::get);
         let longest = session.absolute_timeout.get().max(remembered);
         Self { sealer: Sealer::new(keyring.cookies(), cookie), denials, longest }
+    }
+
+    /// Whether no cookie of the session is believed any more.
+    pub fn denies(&self, handle: Handle, user: &str, issued: Timestamp) -> bool {
+        self.denials.deny(handle, Some(user), issued)
     }
 
     /// SECURITY: cookies of the policy before this one are still about, and what ends one must outlive it.

@@ -1,0 +1,36 @@
+//! A page that is told by its path and part of its query: where an app asks people to sign in.
+//!
+//! Used by the observer for what strangers may see, and for redirects that mean that the app has forgotten somebody.
+//! SECURITY: many apps have one path for all their pages (`/index.php?page=login`); the path alone opens nothing there.
+
+use form_urlencoded::parse as pairs;
+
+use super::fields;
+use crate::http::path_pattern::PathPattern;
+
+/// A path, and parameters that must be there.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    path: PathPattern,
+    query: Vec<(String, String)>,
+}
+
+impl Page {
+    /// From `/login?do=login&next={path}`, where `next` may have any value or lack.
+    pub fn parse(text: &str) -> Self {
+        let (path, query) = text.split_once('?').unwrap_or((text, ""));
+        let given = pairs(query.as_bytes()).into_owned().filter(|(_, value)| !value.contains("{path}"));
+        Self { path: PathPattern::parse(path), query: given.collect() }
+    }
+
+    /// Whether that is the page, and no other could be meant.
+    pub fn fits(&self, path: &str, query: Option<&str>) -> bool {
+        self.path.fits(path)
+            && self.query.iter().all(|(name, value)| fields::in_query(query, name).as_ref() == Some(value))
+    }
+
+    /// Whether other pages have the same path.
+    pub fn is_one_of_many(&self) -> bool {
+        !self.query.is_empty()
+    }
+}
