@@ -4,6 +4,7 @@
 
 mod bar;
 mod import_django;
+mod observe;
 mod operator;
 mod sessions;
 mod table;
@@ -48,6 +49,8 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
     },
+    /// Sign in to an app once in your browser, and get the YAML for it: `observe`, `cookies`
+    Observe(observe::Options),
     /// Report every problem of a configuration file, with its place
     Validate(ConfigFile),
     /// Print the JSON Schema of the configuration, for editors
@@ -88,6 +91,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Run(file) => serve(&file),
         Command::Demo { listen } => show_demo(listen),
+        Command::Observe(options) => observe::run(&options),
         Command::Validate(file) => Ok(validate(&file)),
         Command::Schema => schema(),
         Command::HashPassword => hash_password(),
@@ -222,6 +226,18 @@ impl Signals {
         let hang_up = signal(SignalKind::hangup())?;
         drop(context);
         Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    /// Returns when the process is asked to end, or when `done` is.
+    fn wait_for_the_end_or(self, done: impl Future<Output = ()>) {
+        let Self { runtime, mut terminate, mut interrupt, hang_up: _ } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = done => {}
+            }
+        });
     }
 
     /// Returns when the process is asked to end; until then, calls `reload` for each SIGHUP.

@@ -15,7 +15,8 @@
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
 //! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
-//!   read, [`admin`] where they ask, [`demo`] what newcomers try.
+//!   read, [`admin`] where they ask, [`demo`] what newcomers try, [`survey`] what looks on while somebody signs in to an
+//!   app and writes its `observe`.
 //!
 //! # One request, top to bottom
 //! 1. [`server`] accepts on this worker's own socket, shakes hands, checks the framing of each head before hyper
@@ -33,7 +34,7 @@
 //! Imports go down only, as `tests/layers.rs` checks:
 //! `clock timers http config` → `identity jar store` → `session telemetry` → `pages places routing policy` →
 //! `auth observe proxy vault` → `storage` → `gateway reject` → `pipeline` → `server` → `reload` →
-//! `admin app cli demo`.
+//! `admin app cli demo survey`.
 
 pub mod admin;
 pub mod app;
@@ -59,6 +60,7 @@ pub mod server;
 pub mod session;
 pub mod storage;
 pub mod store;
+pub mod survey;
 pub mod telemetry;
 pub mod timers;
 pub mod vault;

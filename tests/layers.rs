@@ -15,11 +15,11 @@ const LAYERS: [&[&str]; 11] = [
     &["pipeline"],
     &["server"],
     &["reload"],
-    &["admin", "app", "cli", "demo"],
+    &["admin", "app", "cli", "demo", "survey"],
 ];
 
 /// Imports within one layer that are meant, and why.
-const WITHIN: [(&str, &str, &str); 8] = [
+const WITHIN: [(&str, &str, &str); 9] = [
     ("config", "clock", "a rule may name a moment"),
     ("identity", "store", "a template may name the session by its handle"),
     ("http", "timers", "a request body is paced by a coarse deadline"),
@@ -27,6 +27,7 @@ const WITHIN: [(&str, &str, &str); 8] = [
     ("cli", "admin", "the command line asks the operators' listener"),
     ("cli", "app", "the command line starts the process"),
     ("cli", "demo", "the command line starts the demo"),
+    ("cli", "survey", "the command line starts the pass-through"),
     ("demo", "app", "the demo starts the process"),
 ];
 

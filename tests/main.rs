@@ -87,6 +87,8 @@ mod sign_in;
 mod sign_out;
 /// Bodies on their way: streaming, back-pressure, limits, trailers, aborts.
 mod streaming;
+/// Somebody signs in to an app, looked on, and what is printed makes a gateway.
+mod survey;
 /// Clients and apps that take too long.
 mod timeouts;
 /// The gateway's own TLS.

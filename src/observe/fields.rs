@@ -48,6 +48,41 @@ impl Sent<'_> {
     }
 }
 
+impl Sent<'_> {
+    /// The names of all its fields, in their order; those of JSON objects inside others as pointers.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let mut names = Vec::new();
+        match essence.as_str() {
+            "application/x-www-form-urlencoded" => names.extend(pairs(self.body).map(|(name, _)| name.into_owned())),
+            "multipart/form-data" => {
+                let parts = boundary(kind).and_then(|boundary| parts(self.body, boundary)).unwrap_or_default();
+                names.extend(parts.into_iter().map(|(name, _)| name));
+            }
+            json if json == "application/json" || json.ends_with("+json") => {
+                let json = strict_json::parse(self.body).unwrap_or_default();
+                json_names(&json, "", &mut names);
+            }
+            _ => {}
+        }
+        names.truncate(MOST_FIELDS);
+        names
+    }
+}
+
+fn json_names(value: &Value, above: &str, names: &mut Vec<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let pointer = format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"));
+        match value {
+            Value::Object(_) => json_names(value, &pointer, names),
+            _ if above.is_empty() && !key.starts_with('/') => names.push(key.clone()),
+            _ => names.push(pointer),
+        }
+    }
+}
+
 /// The one value of a parameter of a query.
 pub(super) fn in_query(query: Option<&str>, name: &str) -> Option<String> {
     let all = pairs(query.unwrap_or_default().as_bytes());
@@ -153,6 +188,20 @@ mod tests {
         Sent { query, headers: &headers, body }.field(field)
     }
 
+    fn names(kind: &str, body: &[u8]) -> Vec<String> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_str(kind).unwrap())]);
+        Sent { query: None, headers: &headers, body }.names()
+    }
+
+    #[test]
+    fn all_fields_are_named_in_their_order() {
+        assert_eq!(names(FORM, b"b=1&a%5Bx%5D=&b=2"), ["b", "a[x]", "b"]);
+        let body = multipart(&[("u", "ann"), ("p", "x")]);
+        assert_eq!(names("multipart/form-data; boundary=b", body.as_bytes()), ["u", "p"]);
+        assert_eq!(names("application/json", br#"{"u": 1, "a": {"b/c": {"d": 2}}, "l": []}"#), ["u", "/a/b~1c/d", "l"]);
+        assert!(names("text/plain", b"u=ann").is_empty());
+    }
+
     const FORM: &str = "application/x-www-form-urlencoded";
 
     fn form(body: &str, name: &str) -> Option<String> {
@@ -232,6 +281,7 @@ mod tests {
         fn arbitrary_bodies_never_panic(body in any::<Vec<u8>>(), text in "(--b\r\n|--b--|Content-Disposition: form-data; name=\"u\"|\r\n|x){0,20}") {
             for kind in [FORM, "multipart/form-data; boundary=b", "application/json"] {
                 let _ = (field(kind, &body, None, "u"), field(kind, text.as_bytes(), None, "u"));
+                let _ = (names(kind, &body), names(kind, text.as_bytes()));
             }
         }
 

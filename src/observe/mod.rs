@@ -205,6 +205,12 @@ impl Observer {
         })
     }
 
+    /// Whether this answer to a password that was sent to `path` shows that it was right.
+    #[must_use]
+    pub fn is_success(&self, path: &str, answer: &Answer<'_>) -> bool {
+        self.logins.iter().any(|login| login.success.fits_head(path, answer) && login.success.fits_body(answer))
+    }
+
     /// Whether this answer to somebody whom the app has signed in means that it has forgotten them.
     #[must_use]
     pub fn has_expired(&self, asked_for: &PathAndQuery, answer: &Answer<'_>) -> bool {

@@ -1,0 +1,56 @@
+//! Cookies that the app's scripts read or write, which the vault must therefore let through.
+//!
+//! Called by `analysis`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::findings::Reasoned;
+use super::sighting::{Journal, Sighting};
+use crate::jar::Operation;
+
+/// Names of such cookies, and how that shows.
+pub fn names(journal: &Journal) -> Vec<Reasoned<String>> {
+    let code: Vec<String> = journal.all().filter(|(_, one)| holds_code(one)).map(|(_, one)| one.said.text()).collect();
+    let set = set_by_the_app(journal);
+    let is_spoken_of = |name: &str| {
+        let quoted = ['"', '\'', '`'].map(|quote| [format!("{quote}{name}{quote}"), format!("{quote}{name}=")]);
+        code.iter().any(|code| quoted.iter().flatten().any(|quoted| code.contains(quoted)))
+    };
+    let mut found = Vec::new();
+    for (name, readable) in &set {
+        if *readable && is_spoken_of(name) {
+            found.push(Reasoned::new(name.clone(), format!("{name} is named in the app's scripts, and not HttpOnly")));
+        }
+    }
+    // Cookies of other programs on this machine come too, but those come with the first request.
+    let mut begun: BTreeSet<&String> = BTreeSet::new();
+    let writes = code.iter().any(|code| code.contains("document.cookie"));
+    for (number, (_, sighting)) in journal.all().enumerate() {
+        for name in &sighting.asked.cookie_names {
+            let is_new = begun.insert(name) && number > 0 && !set.contains_key(name);
+            if is_new && writes && is_spoken_of(name) {
+                found.push(Reasoned::new(name.clone(), format!("{name} is set by the app's scripts")));
+            }
+        }
+    }
+    found
+}
+
+/// Whether the page or script may speak of cookies.
+fn holds_code(sighting: &Sighting) -> bool {
+    sighting.said.is_html() || sighting.said.is_asset()
+}
+
+/// All cookies that the app itself sets, and whether scripts may read them.
+pub fn set_by_the_app(journal: &Journal) -> BTreeMap<String, bool> {
+    let operations = journal.all().flat_map(|(_, one)| &one.said.cookies);
+    let set = operations.filter_map(|operation| match operation {
+        Operation::Set(cookie) => Some((String::from_utf8(cookie.name().to_vec()).ok()?, !cookie.http_only())),
+        Operation::Delete(_) => None,
+    });
+    let mut all = BTreeMap::new();
+    for (name, readable) in set {
+        *all.entry(name).or_insert(true) &= readable;
+    }
+    all
+}
