@@ -12,6 +12,7 @@ mod observe;
 mod route;
 mod rule;
 mod session;
+mod sign_on;
 mod store;
 mod syntax;
 

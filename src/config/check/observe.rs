@@ -8,7 +8,7 @@ use super::rule::{check_methods, check_path};
 use super::syntax::{is_normal_path, is_token};
 use crate::config::schema::{Observe, ObservedLogin, Probe, Route, UserSource};
 
-const POINTER_HINT: &str = "expected a JSON pointer such as /user/name (RFC 6901)";
+pub(super) const POINTER_HINT: &str = "expected a JSON pointer such as /user/name (RFC 6901)";
 
 pub(super) fn check(route: &Route, key: &str, checks: &mut Checks<'_>) {
     let Some(observe) = &route.observe else { return };
@@ -134,7 +134,7 @@ fn check_probe(probe: &Probe, key: &str, checks: &mut Checks<'_>) {
     checks.more_than_zero(format!("{key}.timeout"), probe.timeout);
 }
 
-fn check_regex(regex: Option<&str>, key: &str, groups: usize, checks: &mut Checks<'_>) {
+pub(super) fn check_regex(regex: Option<&str>, key: &str, groups: usize, checks: &mut Checks<'_>) {
     match regex.map(Regex::new) {
         Some(Err(error)) => {
             let reason = error.to_string();
@@ -148,11 +148,11 @@ fn check_regex(regex: Option<&str>, key: &str, groups: usize, checks: &mut Check
     }
 }
 
-fn is_pattern(path: &str) -> bool {
+pub(super) fn is_pattern(path: &str) -> bool {
     is_normal_path(path.strip_suffix('*').unwrap_or(path))
 }
 
-fn is_pointer(pointer: &str) -> bool {
+pub(super) fn is_pointer(pointer: &str) -> bool {
     pointer.starts_with('/')
 }
 
