@@ -8,6 +8,7 @@ mod observing;
 mod peek;
 mod places;
 mod settle;
+mod signing_on;
 mod worker;
 
 use std::rc::Rc;
@@ -171,7 +172,12 @@ impl Exchange<'_> {
                 // PERF: shares the bytes of the request.
                 let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
                 let capture = watch.as_ref().map(Watch::capture);
-                let (mut answer, wanted) = self.forward(route, permit, session, parts, incoming, capture).await?;
+                let body = self.request_body(incoming, route.upstream.max_body_size());
+                let (mut answer, wanted) = match &route.sign_on {
+                    None => self.forward(route, permit, session, parts, body, capture).await?,
+                    // PERF: boxed like the pages.
+                    Some(sign_on) => Box::pin(self.forward_signed_on(route, sign_on, session, parts, body)).await?,
+                };
                 let mut changes = Vec::new();
                 if let (Some(_), Some(path)) = (&route.observer, &path) {
                     // PERF: boxed like the pages.
@@ -209,6 +215,7 @@ impl Exchange<'_> {
             session,
             sessions: &self.gateway.sessions,
             pages: &self.gateway.pages,
+            keeps_typed: self.gateway.keeps_typed(),
             body: Some(self.request_body(incoming, Some(endpoints::MAX_FORM_SIZE))),
         };
         Ok(endpoints::answer(&self.gateway.auth, call).await?.map(Body::from))
@@ -221,14 +228,13 @@ impl Exchange<'_> {
         permit: Permit<'_>,
         session: &Session,
         parts: Parts,
-        incoming: Incoming,
+        body: RequestBody,
         capture: Option<Capture>,
     ) -> Result<(Response<Body>, Wanted), Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let sent = route.upstream.host_header(&self.settled.host);
         let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
-        let request = self.for_the_app(route, &sent, permit.identity(), parts, incoming)?;
-        let request = request.map(|body| body.captured(capture));
+        let request = self.for_the_app(route, &sent, permit.identity(), parts, body.captured(capture))?;
         let (pools, upstream) = (&self.generation.pools, &route.upstream);
         let (tally, number) = (&self.generation.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
@@ -275,14 +281,13 @@ impl Exchange<'_> {
         sent: &HeaderValue,
         identity: Option<&Identity>,
         mut parts: Parts,
-        incoming: Incoming,
+        body: RequestBody,
     ) -> Result<Request<RequestBody>, Reject> {
-        let limit = route.upstream.max_body_size();
-        if self.settled.content_length > limit.unwrap_or(u64::MAX) {
+        if self.settled.content_length > route.upstream.max_body_size().unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
         self.move_inside(route, sent, identity, &mut parts)?;
-        Ok(Request::from_parts(parts, self.request_body(incoming, limit)))
+        Ok(Request::from_parts(parts, body))
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
@@ -337,10 +342,15 @@ impl Exchange<'_> {
             return ask(&Kept { jar: None, place: jar::Place { hosts: &[], paths: &[] }, now });
         }
         let jar = route.cookies.vault().and_then(|vault| session.jar(vault));
+        self.with_place(route, path, |place| ask(&Kept { jar, place, now }))
+    }
+
+    /// The names under which the app is asked for `path`.
+    fn with_place<R>(&self, route: &Route, path: &str, ask: impl FnOnce(jar::Place<'_>) -> R) -> R {
         let told = route.upstream.host_header(&self.settled.host);
         let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];
         let paths = [route.places.inside(path), path];
-        ask(&Kept { jar, place: jar::Place { hosts: &hosts, paths: &paths }, now })
+        ask(jar::Place { hosts: &hosts, paths: &paths })
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.

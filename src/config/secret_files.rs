@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::accounts::load_accounts;
 use super::check::Checks;
 use super::files::{self, MAX_SECRET_BYTES};
-use super::accounts::load_accounts;
 use super::schema::{Admin, Config, Credentials, KeptCredentials, Store, User};
 use super::secret::Secret;
 

@@ -39,7 +39,8 @@ const BYTES_PER_SECOND: u64 = 500;
 /// A request body with its bounds.
 #[derive(Debug)]
 pub struct RequestBody {
-    inner: Incoming,
+    /// None: there is none to send.
+    inner: Option<Incoming>,
     limit: Option<u64>,
     received: u64,
     pace: Pace,
@@ -92,7 +93,15 @@ impl RequestBody {
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
         let pace = Pace { patience, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
-        Self { inner, limit, received: 0, pace, capture: None }
+        Self { inner: Some(inner), limit, received: 0, pace, capture: None }
+    }
+
+    /// For a request that is made a second time, and had no body.
+    #[must_use]
+    pub fn none(timers: &Timers) -> Self {
+        let pace =
+            Pace { patience: Duration::ZERO, waited: Duration::ZERO, waiting: None, deadline: timers.deadline() };
+        Self { inner: None, limit: None, received: 0, pace, capture: None }
     }
 
     /// Keeps a copy of what goes by.
@@ -105,14 +114,14 @@ impl RequestBody {
 
     fn note(&self, data: Option<&Bytes>) {
         if let Some(capture) = &self.capture {
-            capture.note(data, self.inner.is_end_stream());
+            capture.note(data, self.is_empty());
         }
     }
 
     /// Whether there is nothing to send: then a request may be tried twice.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 }
 
@@ -172,7 +181,8 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         loop {
-            let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+            let Poll::Ready(polled) = Pin::new(inner).poll_frame(cx) else {
                 ready!(this.pace.poll_exceeded(this.received, cx));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             };
@@ -193,10 +203,10 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -27,7 +27,7 @@ pub struct Answer<'a> {
 
 /// What must hold, all of it.
 #[derive(Debug)]
-pub(super) struct Success {
+pub struct Success {
     statuses: Vec<StatusPattern>,
     location: Option<PathPattern>,
     location_not: Option<PathPattern>,
@@ -57,6 +57,10 @@ impl Answer<'_> {
 }
 
 impl Success {
+    /// Compiles what must hold; nothing else of `login` is looked at.
+    ///
+    /// # Errors
+    /// [`ObserveError::Regex`].
     pub fn compile(login: &schema::ObservedLogin) -> Result<Self, ObserveError> {
         let redirects = login.location.is_some() || login.location_not.is_some();
         let statuses = match login.status.is_empty() && redirects {
@@ -75,10 +79,14 @@ impl Success {
         })
     }
 
+    /// Whether the body must be read.
+    #[must_use]
     pub fn reads_body(&self) -> bool {
         !self.json.is_empty() || self.body.is_some() || self.body_not.is_some()
     }
 
+    /// Whether all holds that the head says.
+    #[must_use]
     pub fn fits_head(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
         let location = answer.location(asked_for);
         let leads_to = |place: &PathPattern| location.as_ref().is_some_and(|path| place.fits(path));
@@ -93,6 +101,8 @@ impl Success {
             && self.set_cookie.as_deref().is_none_or(|name| sets_last(answer.cookies, name))
     }
 
+    /// Whether all holds that the body says.
+    #[must_use]
     pub fn fits_body(&self, answer: &Answer<'_>) -> bool {
         if !self.reads_body() {
             return true;

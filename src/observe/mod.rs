@@ -18,8 +18,7 @@ use crate::http::body::Capture;
 use crate::http::path_pattern::PathPattern;
 use crate::session::{Claims, VaultId};
 
-pub use answer::Answer;
-use answer::Success;
+pub use answer::{Answer, Success};
 pub use asked::Credentials;
 use asked::{Asked, UserSource};
 pub use probe::Probe;
@@ -57,8 +56,9 @@ struct Logout {
     statuses: Vec<StatusPattern>,
 }
 
+/// Answers that mean that an app has forgotten somebody.
 #[derive(Debug)]
-struct Expired {
+pub struct Expired {
     statuses: Vec<StatusPattern>,
     location: Option<PathPattern>,
 }
@@ -190,11 +190,8 @@ impl Observer {
     /// Whether this answer to somebody whom the app has signed in means that it has forgotten them.
     #[must_use]
     pub fn has_expired(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
-        let Some(Expired { statuses, location }) = &self.expired else { return false };
-        let says_so = statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
-        let leads_there = |place: &PathPattern| answer.location(asked_for).is_some_and(|path| place.fits(&path));
         // The sign-in page itself may redirect to itself.
-        says_so && location.as_ref().is_none_or(leads_there) && !self.is_way_in(asked_for)
+        self.expired.as_ref().is_some_and(|expired| expired.fits(asked_for, answer)) && !self.is_way_in(asked_for)
     }
 }
 
@@ -289,7 +286,9 @@ impl Logout {
 }
 
 impl Expired {
-    fn compile(expired: &schema::Expired, login_page: &PathPattern) -> Option<Self> {
+    /// Compiles what the configuration says; redirects that name no place mean the login page.
+    #[must_use]
+    pub fn compile(expired: &schema::Expired, login_page: &PathPattern) -> Option<Self> {
         let statuses = match expired.status.is_empty() {
             true => vec![StatusPattern::Class(3)],
             false => expired.status.clone(),
@@ -298,6 +297,14 @@ impl Expired {
             statuses.iter().any(|status| matches!(status, StatusPattern::Class(3) | StatusPattern::Code(300..400)));
         let location = expired.location.as_deref().map(PathPattern::parse);
         Some(Self { statuses, location: location.or_else(|| redirects.then(|| login_page.clone())) })
+    }
+
+    /// Whether this answer to a request for `asked_for` is one of them.
+    #[must_use]
+    pub fn fits(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
+        let says_so = self.statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
+        let leads_there = |place: &PathPattern| answer.location(asked_for).is_some_and(|path| place.fits(&path));
+        says_so && self.location.as_ref().is_none_or(leads_there)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::credentials::SealedCredentials;
 use super::custody::VaultId;
 use super::data::{self, Map};
 use super::record::Record;
@@ -37,6 +38,10 @@ pub enum Change {
     },
     /// An app sets and deletes cookies that the browser does not see.
     Cookies(Box<CookieChanges>),
+    /// Keeps what was typed at the sign-in before it.
+    Credentials(Box<SealedCredentials>),
+    /// The gateway has signed the user on to the app of this vault, for so many times now.
+    SignedOn(VaultId, u32),
     /// Sets one value.
     Set(Box<str>, Value),
     /// Removes one value.
@@ -98,13 +103,21 @@ impl Change {
     #[must_use]
     pub fn is_dropped_on_failure(&self) -> bool {
         // Browsers keep the cookies of an error page.
-        !matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers | Self::Cookies(_))
+        !matches!(
+            self,
+            Self::Begin
+                | Self::SignIn { .. }
+                | Self::Credentials(_)
+                | Self::Flush
+                | Self::RevokeOthers
+                | Self::Cookies(_)
+        )
     }
 
     /// Whether who comes with the id before a sign-in may want it.
     #[must_use]
     pub fn is_open_to_strangers(&self) -> bool {
-        matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers)
+        matches!(self, Self::Begin | Self::SignIn { .. } | Self::Credentials(_) | Self::Flush | Self::RevokeOthers)
     }
 
     /// Whether the gateway itself wants it, not the app.
@@ -171,6 +184,8 @@ impl Change {
             Self::AppSignIn { .. } if self.is_idle(record) => {}
             Self::AppSignIn { identity, vault } => sign_in(record, identity, *vault, now),
             Self::Cookies(changes) => record.custody.apply(changes, now),
+            Self::Credentials(sealed) => record.custody.keep_credentials(Some((**sealed).clone())),
+            Self::SignedOn(vault, times) => record.custody.sign_on(*vault, *times),
             Self::Expiry(expiry) => record.expiry = *expiry,
             Self::Clear => {
                 record.data.clear();
@@ -193,6 +208,10 @@ fn sign_in(record: &mut Record, identity: &Identity, vault: Option<VaultId>, now
         record.flash.clear();
         record.custody.hand_over(vault);
         record.expiry = Expiry::Policy;
+    }
+    // SECURITY: they were typed at another sign-in, perhaps by another person with the same name.
+    if record.custody.credentials().is_some() {
+        record.custody.keep_credentials(None);
     }
     record.identity = Some(identity.clone());
     record.remember = false;

@@ -1,4 +1,5 @@
-//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own.
+//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own, and what
+//! it takes to sign on there.
 //!
 //! Part of a `Record`, so it is sealed with it, moves with it when the id changes, and ends with it. Changed by
 //! `Change::Cookies` alone, operation by operation, so that answers in parallel lose nothing of each other.
@@ -7,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::changes::CookieChanges;
+use super::credentials::SealedCredentials;
 use crate::clock::Timestamp;
 use crate::jar::Jar;
 
@@ -39,6 +41,10 @@ pub struct Custody(Option<Box<Content>>);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Content {
     jars: Vec<(VaultId, Jar)>,
+    /// Where the gateway has signed the user on, and how often.
+    signed_on: Vec<(VaultId, u32)>,
+    /// What the user has typed at the gateway's own form.
+    credentials: Option<SealedCredentials>,
 }
 
 impl Custody {
@@ -55,6 +61,32 @@ impl Custody {
         jars.iter().find(|(id, _)| *id == vault).map(|(_, jar)| jar)
     }
 
+    /// How often the gateway has signed the user on to the app of this vault; `None`: not yet.
+    #[must_use]
+    pub fn signed_on(&self, vault: VaultId) -> Option<u32> {
+        let signed_on = &self.0.as_ref()?.signed_on;
+        signed_on.iter().find(|(id, _)| *id == vault).map(|(_, times)| *times)
+    }
+
+    /// What the user has typed.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&SealedCredentials> {
+        self.0.as_ref()?.credentials.as_ref()
+    }
+
+    /// The app of this vault has let the user in, for so many times now.
+    pub(super) fn sign_on(&mut self, vault: VaultId, times: u32) {
+        self.edit(|content| {
+            content.signed_on.retain(|(id, _)| *id != vault);
+            content.signed_on.push((vault, times));
+        });
+    }
+
+    /// Keeps what was typed at a sign-in; `None`: nothing any more.
+    pub(super) fn keep_credentials(&mut self, credentials: Option<SealedCredentials>) {
+        self.edit(|content| content.credentials = credentials);
+    }
+
     /// Does to a jar what an answer asked for.
     pub(super) fn apply(&mut self, changes: &CookieChanges, now: Timestamp) {
         self.edit(|content| {
@@ -69,14 +101,18 @@ impl Custody {
     /// Another user from here on. SECURITY: an app may go by its own cookie and not look at the user we name, so
     /// nothing of the one before may reach it; only the app that has just signed this user in knows its cookies are theirs.
     pub(super) fn hand_over(&mut self, kept: Option<VaultId>) {
-        self.edit(|content| content.jars.retain(|(id, _)| Some(*id) == kept));
+        self.edit(|content| {
+            content.jars.retain(|(id, _)| Some(*id) == kept);
+            content.signed_on.clear();
+        });
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut Content)) {
         let mut content = self.0.take().unwrap_or_default();
         change(&mut content);
         content.jars.retain(|(_, jar)| !jar.is_empty());
-        self.0 = (!content.jars.is_empty()).then_some(content);
+        let is_empty = content.jars.is_empty() && content.signed_on.is_empty() && content.credentials.is_none();
+        self.0 = (!is_empty).then_some(content);
     }
 }
 

@@ -115,7 +115,8 @@ fn check_success(success: &SignOnSuccess, key: &str, place: &str, checks: &mut C
     if probe.json.as_deref().is_some_and(|pointer| !is_pointer(pointer)) {
         checks.problem(format!("{key}.probe.json"), POINTER_HINT);
     }
-    let groups = probe.regex.as_deref().and_then(|regex| Regex::new(regex).ok()).map_or(1, |regex| regex.captures_len());
+    let groups =
+        probe.regex.as_deref().and_then(|regex| Regex::new(regex).ok()).map_or(1, |regex| regex.captures_len());
     match groups {
         1 => check_regex(probe.regex.as_deref(), &format!("{key}.probe.regex"), 0, checks),
         _ => checks.problem(format!("{key}.probe.regex"), "needs no group: write `(?:…)`"),
@@ -129,7 +130,8 @@ fn check_credentials(credentials: &Credentials, key: &str, config: &Config, chec
     let key = format!("{key}.credentials");
     let Credentials::Kept(kept) = credentials else {
         if config.login.form.is_none() {
-            checks.problem(key, "`typed` needs `login.form`, where the password is typed; or give `file` or `username`");
+            checks
+                .problem(key, "`typed` needs `login.form`, where the password is typed; or give `file` or `username`");
         }
         return;
     };
