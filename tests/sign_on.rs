@@ -349,3 +349,34 @@ fn cookies_for_scripts_reach_the_browser_and_the_others_stay() {
     assert_eq!(browser.jar.get("csrftoken").map(String::as_str), Some("b"));
     assert_eq!(browser.get("/").text(), "Some(\"1\") Some(\"b\")");
 }
+
+/// SECURITY: what was typed, and what the app has set, in anything that a stolen disk may show.
+#[test]
+fn neither_password_nor_app_session_can_be_read_at_rest() {
+    let legacy = Legacy::new();
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = TestGateway::with_config(&format!(
+        "store: {{ type: disk, path: '{}' }}\nroutes:\n  - {{ cookies: vault, sign_on: {{ login_page: /login }}, upstream: 'http://{}' }}",
+        dir.path().join("sessions").display(),
+        legacy.app.address
+    ));
+    let mut browser = gateway.signed_in("ann");
+    assert_eq!(browser.get("/").text(), "page for ann ");
+    legacy.forget_everybody();
+    assert_eq!(browser.get("/").text(), "page for ann ");
+    gateway.stop();
+    let mut written = Vec::new();
+    let mut folders = vec![dir.path().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => written.extend(std::fs::read(entry.path()).unwrap()),
+            }
+        }
+    }
+    assert!(written.len() > 1000);
+    for secret in [PASSWORD, "horse", "Y29ycmVjdCBob3JzZQ", "ann-1", "bound"] {
+        assert!(!written.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
+    }
+}

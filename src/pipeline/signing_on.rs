@@ -180,7 +180,11 @@ impl Exchange<'_> {
                         false => flight.iter().for_each(|flight| flight.succeeded()),
                     }
                 }
-                (Outcome::SignedOn(lines), None) => exposed.extend(lines),
+                (Outcome::SignedOn(lines), None) => {
+                    // What it does to the cookies of the session that is over must not reach those of the new one.
+                    answer.headers_mut().remove(header::SET_COOKIE);
+                    exposed.extend(lines);
+                }
                 // The app has said what there is to say.
                 (Outcome::Failed | Outcome::NoCredentials | Outcome::SignInAgain, _) => {}
             }

@@ -297,7 +297,7 @@ mod tests {
             "<!-- <i>",
         ] {
             let found: Vec<_> = starts(page).into_iter().map(|(name, _)| name).filter(|name| name == "i").collect();
-            assert_eq!(found.len(), usize::from(page.ends_with("<3 </3 <i>") || page.contains("php")), "{page}");
+            assert!(found.is_empty(), "{page}: {found:?}");
         }
     }
 

@@ -175,7 +175,7 @@ mod tests {
             ("{}", "sign_on: needs `login_page`"),
             ("login_page: /login", "sign_on.login_page: no request of this route (/app)"),
             ("login_page: 'http://evil/app/login'", "sign_on.login_page: expected a plain path"),
-            ("action: //evil/app", "sign_on.action: expected a plain path"),
+            ("action: //evil/app, json: true", "sign_on.action: expected a plain path"),
             ("action: /app/in", "sign_on.success: is needed"),
             ("action: /app/in, json: true, form: x", "sign_on.form: has no effect"),
             ("login_page: /app/l, fields: { u: '{usr}', p: '{password}' }", "sign_on.fields.u: `{usr}`: use {user}"),
