@@ -187,7 +187,7 @@ mod tests {
             ("login_page: /app/l, expired: { location: x }", "expired.location: expected a path"),
             ("login_page: /app/l, credentials: { username: a }", "credentials: needs `password`"),
             ("login_page: /app/l, credentials: {}", "credentials: needs `file`"),
-            ("login_page: /app/l, credentials: { file: /nowhere, username: a }", "cannot be read"),
+            ("login_page: /app/l, credentials: { file: /nowhere }", "cannot be read"),
             ("login_page: /app/l, credentials: tipped", "credentials: expected `typed`"),
             ("login_page: /app/l, timeout: 0s", "sign_on.timeout: must be more than 0"),
             ("basic: true, login_page: /app/l", "sign_on.login_page: has no effect with `basic: true`"),
