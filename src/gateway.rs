@@ -25,6 +25,7 @@ use crate::routing::Router;
 use crate::session::headers::TooLarge;
 use crate::session::rules::{RuleError, Rules};
 use crate::session::{Keyring, Manager};
+use crate::sign_on::SignOn;
 use crate::storage::Storage;
 use crate::store::timed::Latency;
 use crate::telemetry::traffic::Traffic;
@@ -88,6 +89,8 @@ pub struct Route {
     pub cookies: Cookies,
     /// How its own sign-in looks, if users are learnt from that.
     pub observer: Option<Observer>,
+    /// How its users are signed on to it, if the gateway does that.
+    pub sign_on: Option<SignOn>,
     /// Whether it sees the session's data, and may change it.
     pub session_headers: SessionHeaders,
     /// Whether requests keep the session alive.
@@ -126,6 +129,14 @@ pub enum BuildError {
     /// An observed login that cannot work.
     #[error("routes[{route}].observe: {source}")]
     Observe {
+        /// Its place.
+        route: usize,
+        /// What is wrong.
+        source: ObserveError,
+    },
+    /// A sign-on that cannot work.
+    #[error("routes[{route}].sign_on: {source}")]
+    SignOn {
         /// Its place.
         route: usize,
         /// What is wrong.
@@ -275,6 +286,14 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Whether an app needs what people type at our form.
+    #[must_use]
+    pub fn keeps_typed(&self) -> bool {
+        self.routes.iter().filter_map(|route| route.sign_on.as_ref()).any(SignOn::needs_typed)
+    }
+}
+
 fn hosts(config: &Config) -> impl Iterator<Item = &str> {
     config.routes.iter().filter_map(|route| route.host.as_deref())
 }
@@ -288,6 +307,7 @@ impl BuildError {
             Self::Identity { route, .. } => format!("routes[{route}].identity.headers"),
             Self::Rules { route, .. } => format!("routes[{route}].rules"),
             Self::Observe { route, .. } => format!("routes[{route}].observe"),
+            Self::SignOn { route, .. } => format!("routes[{route}].sign_on"),
             Self::Users(_) => "login.form".into(),
             Self::Pages(_) => "login.templates_dir".into(),
         }
@@ -303,6 +323,7 @@ impl Route {
         let identity = Injector::from_config(&route.identity.headers);
         let observe = route.observe.as_ref();
         let observer = observe.map(|observe| Observer::from_config(observe, Cookies::name_of(route))).transpose();
+        let sign_on = route.sign_on.as_ref().map(SignOn::from_config).transpose();
         Ok(Self {
             name: route.name.clone().unwrap_or_else(default_name).into(),
             access: route.access.clone(),
@@ -311,6 +332,7 @@ impl Route {
             identity: identity.map_err(|source| BuildError::Identity { route: id, source })?,
             cookies: Cookies::from_config(route),
             observer: observer.map_err(|source| BuildError::Observe { route: id, source })?,
+            sign_on: sign_on.map_err(|source| BuildError::SignOn { route: id, source })?,
             session_headers: route.session_headers,
             on_store_error: route.on_store_error,
             activity: route.activity,

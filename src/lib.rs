@@ -11,7 +11,7 @@
 //! - [`session`] holds every rule about sessions; [`store`] keeps bytes and knows none of them; [`storage`] opens the
 //!   one that the configuration asks for.
 //! - [`vault`] decides what browser and app see of each other's cookies; [`jar`] keeps them as a browser does.
-//! - [`observe`] learns the user from an app's own sign-in.
+//! - [`observe`] learns the user from an app's own sign-in; [`sign_on`] signs the user on to an app that has one.
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
 //! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
@@ -33,7 +33,7 @@
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
 //! `clock timers http config` → `identity jar store` → `session telemetry` → `pages places routing policy` →
-//! `auth observe proxy vault` → `storage` → `gateway reject` → `pipeline` → `server` → `reload` →
+//! `auth observe proxy vault` → `sign_on storage` → `gateway reject` → `pipeline` → `server` → `reload` →
 //! `admin app cli demo survey`.
 
 pub mod admin;
@@ -58,6 +58,7 @@ pub mod reload;
 pub mod routing;
 pub mod server;
 pub mod session;
+pub mod sign_on;
 pub mod storage;
 pub mod store;
 pub mod survey;

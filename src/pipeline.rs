@@ -10,6 +10,7 @@ mod parking;
 mod peek;
 mod places;
 mod settle;
+mod signing_on;
 mod ties;
 mod worker;
 
@@ -201,29 +202,18 @@ impl Exchange<'_> {
             Decision::Login => return Ok(self.challenge(route, &parts)),
             Decision::Deny => return Err(Reject::forbidden(session.identity())),
         };
-        match self.ask_the_app(route, permit, session, parts, body, watch).await {
-            Ok((answer, changes)) => {
-                session.record_changes(changes);
-                Ok(answer)
-            }
-            Err(reject) => Box::pin(self.park_again(parked, reject, session)).await,
-        }
-    }
-
-    /// The app's answer, and what it means for the session.
-    async fn ask_the_app(
-        &self,
-        route: &Route,
-        permit: Permit<'_>,
-        session: &Session,
-        parts: Parts,
-        body: RequestBody,
-        watch: Option<Watch<'_>>,
-    ) -> Result<(Response<Body>, Vec<Change>), Reject> {
         let asked = route.asked(&parts);
         // PERF: shares the bytes of the request.
         let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
-        let (mut answer, wanted) = self.forward(route, permit, session, parts, body).await?;
+        let served = match &route.sign_on {
+            None => self.forward(route, permit, session, parts, body).await,
+            // PERF: boxed like the pages.
+            Some(sign_on) => Box::pin(self.forward_signed_on(route, sign_on, session, parts, body)).await,
+        };
+        let (mut answer, wanted) = match served {
+            Ok(served) => served,
+            Err(reject) => return Box::pin(self.park_again(parked, reject, session)).await,
+        };
         let mut changes = Vec::new();
         if let (Some(_), Some(path)) = (&route.observer, &path) {
             // PERF: boxed like the pages.
@@ -232,7 +222,8 @@ impl Exchange<'_> {
         changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
         let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
         changes.extend(absorbed);
-        Ok((self.put_rest_right(route, wanted, answer), changes))
+        session.record_changes(changes);
+        Ok(self.put_rest_right(route, wanted, answer))
     }
 
     /// One of the gateway's own pages.
@@ -256,6 +247,7 @@ impl Exchange<'_> {
             session,
             sessions: &self.gateway.sessions,
             pages: &self.gateway.pages,
+            keeps_typed: self.gateway.keeps_typed(),
             body: Some(self.request_body(incoming, Some(endpoints::MAX_FORM_SIZE))),
         };
         Ok(endpoints::answer(&self.gateway.auth, call).await?.map(Body::from))
@@ -382,10 +374,15 @@ impl Exchange<'_> {
             return ask(&Kept { jar: None, place: jar::Place { hosts: &[], paths: &[] }, now });
         }
         let jar = route.cookies.vault().and_then(|vault| session.jar(vault));
+        self.with_place(route, path, |place| ask(&Kept { jar, place, now }))
+    }
+
+    /// The names under which the app is asked for `path`.
+    fn with_place<R>(&self, route: &Route, path: &str, ask: impl FnOnce(jar::Place<'_>) -> R) -> R {
         let told = route.upstream.host_header(&self.settled.host);
         let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];
         let paths = [route.places.inside(path), path];
-        ask(&Kept { jar, place: jar::Place { hosts: &hosts, paths: &paths }, now })
+        ask(jar::Place { hosts: &hosts, paths: &paths })
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.

@@ -55,6 +55,12 @@ pub enum Reject {
     /// A form that signs in to an app, sent by a page of another site.
     #[error("the sign-in form was sent by another site")]
     CrossSite,
+    /// The app does not let the user in with the credentials that it was given.
+    #[error("the app does not accept the user's sign-on")]
+    SignOn {
+        /// Who is signed in here.
+        user: Box<str>,
+    },
     /// A clear-text request that must come over TLS and cannot be redirected.
     #[error("this address is served over https only")]
     HttpsOnly,
@@ -125,13 +131,15 @@ impl Reject {
             Self::Upstream(proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Upstream(_) | Self::SignOn { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 
     /// Tells the operator, when it is the operator's business.
     pub fn log(&self, route: Option<&str>) {
         match self.status().as_u16() {
+            // The login itself was logged, and what waits for another one need not be.
+            _ if matches!(self, Self::SignOn { .. }) => tracing::debug!(route, reason = %self, "request refused"),
             500.. => tracing::error!(route, error = %self, "request failed"),
             _ => tracing::debug!(route, reason = %self, "request refused"),
         }
@@ -144,7 +152,7 @@ impl Reject {
         let mut page = match reader {
             Reader::Person => {
                 let user = match self {
-                    Self::Forbidden { user } => Some(&**user),
+                    Self::Forbidden { user } | Self::SignOn { user } => Some(&**user),
                     _ => None,
                 };
                 let body = pages.error(&ErrorPage {

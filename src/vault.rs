@@ -69,6 +69,12 @@ impl Cookies {
         }
     }
 
+    /// Whether a `Set-Cookie` line is for the browser, though others are kept here.
+    #[must_use]
+    pub fn exposes(&self, line: &HeaderValue) -> bool {
+        matches!(self, Self::Vault(_, exposed) if exposed.has(line))
+    }
+
     /// Writes the `Cookie` line for the app: the client's cookies but for `ours`; or those that are kept, and of the
     /// client's only the exposed ones.
     pub fn write(&self, from_client: &HeaderMap, ours: &[Box<str>], kept: &Kept<'_>, lines: &mut HeaderLines) {

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 11] = [
     &["session", "telemetry"],
     &["pages", "places", "routing", "policy"],
     &["auth", "observe", "proxy", "vault"],
-    &["storage"],
+    &["sign_on", "storage"],
     &["gateway", "reject"],
     &["pipeline"],
     &["server"],

@@ -83,6 +83,8 @@ mod sessions;
 mod shipped_files;
 /// The sign-in page, what it accepts and what it gives away.
 mod sign_in;
+/// The user is signed on to apps that have a login of their own.
+mod sign_on;
 /// Signing out.
 mod sign_out;
 /// Bodies on their way: streaming, back-pressure, limits, trailers, aborts.

@@ -46,6 +46,8 @@ pub struct Call<'a> {
     pub sessions: &'a Manager,
     /// What pages look like.
     pub pages: &'a Pages,
+    /// Whether an app will need what is typed.
+    pub keeps_typed: bool,
     /// The body, for forms.
     pub body: Option<RequestBody>,
 }

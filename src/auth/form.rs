@@ -17,6 +17,7 @@ use super::{Auth, csrf};
 use crate::http::respond::{self, Page};
 use crate::identity::Identity;
 use crate::pages::{LoginError, LoginPage, NoCookiesPage, Work};
+use crate::session::Typed;
 
 /// What of a form is shown again.
 #[derive(Default)]
@@ -55,11 +56,17 @@ pub(super) async fn submit(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Err
         return page(auth, call, rd.as_ref(), status, again);
     }
     let password = Zeroizing::new(form.field("password"));
+    let name = Zeroizing::new(user.trim().to_owned());
+    let typed = call.keeps_typed.then(|| Typed { user: name, password: password.clone() });
     let tried = try_password(auth, call, &user, password).await;
     auth.logins.count(tried.as_ref().map_or_else(Refusal::outcome, |_| Outcome::Succeeded));
     match tried {
         Ok(identity) => {
+            let sealed = typed.map(|typed| call.sessions.seal_typed(&identity, &typed)).transpose()?;
             call.session.sign_in(identity, remember);
+            if let Some(sealed) = sealed {
+                call.session.keep_credentials(sealed);
+            }
             // SECURITY: 303, so that no browser posts the password on (RFC 9700 §4.12).
             Ok(respond::redirect(StatusCode::SEE_OTHER, rd.as_ref().map_or("/", ReturnTo::as_str)))
         }

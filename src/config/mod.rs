@@ -4,6 +4,7 @@
 //! (`typed`, `recover`) → paths and secrets (`files`, `secret_files`) → sense (`check`). Only `app`,
 //! `reload` and `cli` call [`load`]; everybody else is handed a `Config`.
 
+mod accounts;
 mod check;
 mod env;
 mod files;

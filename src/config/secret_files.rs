@@ -5,12 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::accounts::load_accounts;
 use super::check::Checks;
 use super::files::{self, MAX_SECRET_BYTES};
-use super::schema::{Admin, Config, Store, User};
+use super::schema::{Admin, Config, Credentials, KeptCredentials, Store, User};
 use super::secret::Secret;
 
-/// Fills `session.keys`, `admin.token`, the store's addresses and the users' `password` from their files.
+/// Fills `session.keys`, `admin.token`, the store's addresses, the users' `password` and the credentials of apps from
+/// their files.
 pub(super) fn resolve(config: &mut Config, base: &Path, checks: &mut Checks<'_>) {
     resolve_keys(config, base, checks);
     let Store { url, url_file, listen_url, listen_url_file, .. } = &mut config.store;
@@ -20,6 +22,24 @@ pub(super) fn resolve(config: &mut Config, base: &Path, checks: &mut Checks<'_>)
     resolve_one("admin.token", token, token_file, base, checks);
     if let Some(form) = &mut config.login.form {
         resolve_passwords(&mut form.users, "login.form.users", base, checks);
+    }
+    for (index, route) in config.routes.iter_mut().enumerate() {
+        if let Some(Credentials::Kept(kept)) = route.sign_on.as_mut().map(|sign_on| &mut sign_on.credentials) {
+            resolve_credentials(kept, &format!("routes[{index}].sign_on.credentials"), base, checks);
+        }
+    }
+}
+
+fn resolve_credentials(kept: &mut KeptCredentials, key: &str, base: &Path, checks: &mut Checks<'_>) {
+    resolve_one(&format!("{key}.password"), &mut kept.password, &mut kept.password_file, base, checks);
+    let Some(file) = &mut kept.file else { return };
+    files::anchor(file, base);
+    match load_accounts(file) {
+        Ok(accounts) => {
+            warn_if_world_readable(&format!("{key}.file"), file, checks);
+            kept.accounts = accounts;
+        }
+        Err(problems) => checks.append(problems),
     }
 }
 

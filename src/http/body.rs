@@ -141,7 +141,7 @@ impl RequestBody {
 
     fn note(&self, data: Option<&Bytes>) {
         if let Some(capture) = &self.capture {
-            capture.note(data, self.inner.is_end_stream());
+            capture.note(data, self.is_empty());
         }
     }
 

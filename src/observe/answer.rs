@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::page::Page;
 use super::{ObserveError, fits_any, or_success, strict_json};
 use crate::config::schema::{self, StatusPattern};
-use crate::http::path_pattern::PathPattern;
 use crate::http::target::normalise_path;
 use crate::jar;
 
@@ -28,10 +27,10 @@ pub struct Answer<'a> {
 
 /// What must hold, all of it.
 #[derive(Debug)]
-pub(super) struct Success {
+pub struct Success {
     statuses: Vec<StatusPattern>,
-    location: Option<PathPattern>,
-    location_not: Option<PathPattern>,
+    location: Option<Page>,
+    location_not: Option<Page>,
     set_cookie: Option<Box<str>>,
     json: BTreeMap<String, Value>,
     body: Option<Regex>,
@@ -55,8 +54,26 @@ impl Answer<'_> {
 
     /// Whether it redirects there, from a page at `asked_for`.
     pub(super) fn leads_to(&self, page: &Page, asked_for: &str) -> bool {
-        let query = self.reference().and_then(|text| text.split('#').next()?.split_once('?'));
-        self.location(asked_for).is_some_and(|path| page.fits(&path, query.map(|(_, query)| query)))
+        self.location(asked_for).is_some_and(|path| page.fits(&path, self.query()))
+    }
+
+    /// Whether it surely redirects elsewhere or nowhere.
+    fn leads_elsewhere(&self, page: &Page, asked_for: &str) -> bool {
+        match self.location(asked_for) {
+            Some(path) => !self.leads_to_itself() && !page.may_be(&path, self.query()),
+            // A redirect of which it cannot be said where it leads does not lead elsewhere for sure.
+            None => !self.status.is_redirection() && !self.headers.contains_key(header::LOCATION),
+        }
+    }
+
+    /// Whether it repeats the address, whose query is not known here.
+    fn leads_to_itself(&self) -> bool {
+        self.reference().is_some_and(|text| text.is_empty() || text.starts_with('#'))
+    }
+
+    /// The query of the place to which it redirects.
+    fn query(&self) -> Option<&str> {
+        self.reference()?.split('#').next()?.split_once('?').map(|(_, query)| query)
     }
 
     /// The only `Location`.
@@ -68,6 +85,10 @@ impl Answer<'_> {
 }
 
 impl Success {
+    /// Compiles what must hold; nothing else of `login` is looked at.
+    ///
+    /// # Errors
+    /// [`ObserveError::Regex`].
     pub fn compile(login: &schema::ObservedLogin) -> Result<Self, ObserveError> {
         let redirects = login.location.is_some() || login.location_not.is_some();
         let statuses = match login.status.is_empty() && redirects {
@@ -77,8 +98,8 @@ impl Success {
         let regex = |text: &Option<String>| text.as_deref().map(Regex::new).transpose();
         Ok(Self {
             statuses,
-            location: login.location.as_deref().map(PathPattern::parse),
-            location_not: login.location_not.as_deref().map(PathPattern::parse),
+            location: login.location.as_deref().map(Page::parse),
+            location_not: login.location_not.as_deref().map(Page::parse),
             set_cookie: login.set_cookie.as_deref().map(Into::into),
             json: login.json.clone(),
             body: regex(&login.body)?,
@@ -86,24 +107,23 @@ impl Success {
         })
     }
 
+    /// Whether the body must be read.
+    #[must_use]
     pub fn reads_body(&self) -> bool {
         !self.json.is_empty() || self.body.is_some() || self.body_not.is_some()
     }
 
+    /// Whether all holds that the head says.
+    #[must_use]
     pub fn fits_head(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
-        let location = answer.location(asked_for);
-        let leads_to = |place: &PathPattern| location.as_ref().is_some_and(|path| place.fits(path));
-        // A redirect of which it cannot be said where it leads does not lead elsewhere for sure.
-        let leads_elsewhere = |place: &PathPattern| match &location {
-            Some(path) => !place.fits(path),
-            None => !answer.status.is_redirection() && !answer.headers.contains_key(header::LOCATION),
-        };
         fits_any(&self.statuses, answer.status)
-            && self.location.as_ref().is_none_or(leads_to)
-            && self.location_not.as_ref().is_none_or(leads_elsewhere)
+            && self.location.as_ref().is_none_or(|page| answer.leads_to(page, asked_for))
+            && self.location_not.as_ref().is_none_or(|page| answer.leads_elsewhere(page, asked_for))
             && self.set_cookie.as_deref().is_none_or(|name| sets_last(answer.cookies, name))
     }
 
+    /// Whether all holds that the body says.
+    #[must_use]
     pub fn fits_body(&self, answer: &Answer<'_>) -> bool {
         if !self.reads_body() {
             return true;

@@ -89,6 +89,12 @@ pub(super) fn in_query(query: Option<&str>, name: &str) -> Option<String> {
     only(all.map(|(name, value)| (name.into_owned(), value.into_owned())), name)
 }
 
+/// Whether some app could find this value of a parameter in a query.
+pub(super) fn may_be_in_query(query: Option<&str>, name: &str, value: &str) -> bool {
+    let mut all = pairs(query.unwrap_or_default().as_bytes()).take(MOST_FIELDS + 1).enumerate();
+    all.any(|(place, (known, said))| place == MOST_FIELDS || said == value && is_like(&known, name))
+}
+
 /// The value of the only pair whose name an app could take for `field`, if it is called just so.
 fn only(pairs: impl Iterator<Item = (String, String)>, field: &str) -> Option<String> {
     let mut alike = pairs.take(MOST_FIELDS + 1).enumerate().filter(|(place, (name, _))| {

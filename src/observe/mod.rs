@@ -20,11 +20,10 @@ use crate::http::body::Capture;
 use crate::http::path_pattern::PathPattern;
 use crate::session::{Claims, VaultId};
 
-pub use answer::Answer;
-use answer::Success;
+pub use answer::{Answer, Success};
 pub use asked::Credentials;
 use asked::{Asked, UserSource};
-use page::Page;
+pub use page::Page;
 pub use probe::Probe;
 
 /// How much is kept of a request that may sign in; more is no sign-in form.
@@ -61,8 +60,9 @@ struct Logout {
     statuses: Vec<StatusPattern>,
 }
 
+/// Answers that mean that an app has forgotten somebody.
 #[derive(Debug)]
-struct Expired {
+pub struct Expired {
     statuses: Vec<StatusPattern>,
     location: Option<Page>,
 }
@@ -214,12 +214,9 @@ impl Observer {
     /// Whether this answer to somebody whom the app has signed in means that it has forgotten them.
     #[must_use]
     pub fn has_expired(&self, asked_for: &PathAndQuery, answer: &Answer<'_>) -> bool {
-        let Some(Expired { statuses, location }) = &self.expired else { return false };
-        let says_so = statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
         let (path, query) = (asked_for.path(), asked_for.query());
         // The sign-in page itself may redirect to itself.
-        says_so
-            && location.as_ref().is_none_or(|page| answer.leads_to(page, path))
+        self.expired.as_ref().is_some_and(|expired| expired.fits(path, answer))
             && !self.is_way_in(&Method::GET, path, query)
     }
 }
@@ -334,7 +331,9 @@ impl Logout {
 }
 
 impl Expired {
-    fn compile(expired: &schema::Expired, login_page: &Page) -> Option<Self> {
+    /// Compiles what the configuration says; redirects that name no place mean the login page.
+    #[must_use]
+    pub fn compile(expired: &schema::Expired, login_page: &Page) -> Option<Self> {
         let statuses = match expired.status.is_empty() {
             true => vec![StatusPattern::Class(3)],
             false => expired.status.clone(),
@@ -343,6 +342,13 @@ impl Expired {
             statuses.iter().any(|status| matches!(status, StatusPattern::Class(3) | StatusPattern::Code(300..400)));
         let location = expired.location.as_deref().map(Page::parse);
         Some(Self { statuses, location: location.or_else(|| redirects.then(|| login_page.clone())) })
+    }
+
+    /// Whether this answer to a request for `asked_for` is one of them.
+    #[must_use]
+    pub fn fits(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
+        let says_so = self.statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
+        says_so && self.location.as_ref().is_none_or(|page| answer.leads_to(page, asked_for))
     }
 }
 

@@ -32,9 +32,11 @@ enum Witness {
 }
 
 impl Probe {
+    /// Compiles what the configuration says.
+    ///
     /// # Errors
     /// [`ObserveError::Regex`].
-    pub(super) fn compile(probe: &schema::Probe) -> Result<Self, ObserveError> {
+    pub fn compile(probe: &schema::Probe) -> Result<Self, ObserveError> {
         let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
         let user = match (&probe.json, &probe.regex) {
             (Some(pointer), _) => Witness::Json(pointer.as_str().into()),

@@ -66,6 +66,8 @@ fn only_what_is_surely_a_success_signs_anybody_in() {
     };
     let away = login(json!({"location_not": "/login"}));
     let home = login(json!({"location": "/home*"}));
+    let one_path = login(json!({"location_not": "/wiki.php?do=login"}));
+    let start = login(json!({"location": "/wiki.php?id=start"}));
     let ok = login(json!({"status": "200"}));
     let cookie = login(json!({"set_cookie": "sid", "status": ["200", "302"]}));
     let told = login(json!({"json": {"/ok": true}}));
@@ -99,6 +101,17 @@ fn only_what_is_surely_a_success_signs_anybody_in() {
         (&home, (302, &[("location", "/")], ""), None),
         (&home, (302, &[], ""), None),
         (&home, (200, &[("location", "/home")], ""), None),
+        // One path for all pages, told by the query.
+        (&one_path, (302, &[("location", "/wiki.php?id=start")], ""), Some("ann")),
+        (&one_path, (302, &[("location", "/wiki.php?id=start#do=login")], ""), Some("ann")),
+        (&one_path, (302, &[("location", "/wiki.php?id=start&do=login")], ""), None),
+        (&one_path, (302, &[("location", "/wiki.php?do=x&do=login")], ""), None),
+        (&one_path, (302, &[("location", "/wiki.php?do=login&do=x")], ""), None),
+        (&one_path, (302, &[("location", "/wiki.php?Do=l%6fgin")], ""), None),
+        (&one_path, (302, &[("location", "#")], ""), None),
+        (&start, (302, &[("location", "/wiki.php?id=start&x=1")], ""), Some("ann")),
+        (&start, (302, &[("location", "/wiki.php?id=start&id=login")], ""), None),
+        (&start, (302, &[("location", "/wiki.php")], ""), None),
         // The status alone, where the app tells by it.
         (&ok, (200, &[], ""), Some("ann")),
         (&ok, (201, &[], ""), None),

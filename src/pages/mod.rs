@@ -119,7 +119,11 @@ struct Worded<'a> {
 }
 
 fn worded<'a>(page: &'a ErrorPage<'a>) -> Worded<'a> {
-    Worded { page, wording: wording::for_status(page.status) }
+    let wording = match (page.status, page.user) {
+        (502, Some(_)) => wording::NOT_LET_IN,
+        (status, _) => wording::for_status(status),
+    };
+    Worded { page, wording }
 }
 
 #[cfg(test)]

@@ -13,6 +13,15 @@ pub(super) struct Wording {
     pub(super) start: bool,
 }
 
+/// For a user whom the app behind does not take.
+pub(super) const NOT_LET_IN: Wording = Wording {
+    title: "The application did not let you in",
+    text: "It did not accept the name and password that it was given for you. If they are those you signed in with \
+           here, sign out and sign in with the ones that the application knows; else ask the people who run this site.",
+    retry: true,
+    start: false,
+};
+
 /// Words for `status`; one that is not listed gets those of its class.
 pub(super) fn for_status(status: u16) -> Wording {
     let (title, text) = match status {

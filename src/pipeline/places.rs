@@ -94,7 +94,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn mapping(&self, route: &Route, sent: &HeaderValue) -> Mapping {
+    pub(super) fn mapping(&self, route: &Route, sent: &HeaderValue) -> Mapping {
         route.places.mapping(&self.settled.client, &self.settled.host, sent)
     }
 }

@@ -61,6 +61,29 @@ impl Mapping {
         }
     }
 
+    /// Path and query of a URL that leads to the app itself, as the browser has them; `None`: it leads elsewhere.
+    #[must_use]
+    pub fn path_of_own(&self, url: &[u8]) -> Option<Vec<u8>> {
+        if is_dubious(url) {
+            return None;
+        }
+        let rest = match url {
+            [b'/', b'/', ..] => self.own_rest(&Absolute::read(None, &url[2..])?)?,
+            [b'/', ..] => url,
+            _ => self.own_rest(&Absolute::of_http(url)?)?,
+        };
+        let mut out = Vec::with_capacity(rest.len() + self.prefix.len() + 1);
+        self.write_rest(rest, &mut out);
+        Some(out)
+    }
+
+    fn own_rest<'u>(&self, url: &Absolute<'u>) -> Option<&'u [u8]> {
+        let https = url.https.unwrap_or(self.https);
+        let is_public = self.public.as_ref().is_some_and(|public| public.is(&url.host, https, self.https));
+        let is_inner = || self.inner.iter().flatten().any(|inner| inner.is(&url.host, https, false));
+        (is_public || is_inner()).then_some(url.rest)
+    }
+
     /// Whether a host, as a cookie's `Domain` names it, is known only inside.
     pub(super) fn is_inner_domain(&self, domain: &str) -> bool {
         let matches = |name: &Option<Name>| name.as_ref().is_some_and(|name| name.is_within(domain));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::credentials::SealedCredentials;
 use super::custody::VaultId;
 use super::data::{self, Map};
 use super::parked::TicketChange;
@@ -40,6 +41,10 @@ pub enum Change {
     Cookies(Box<CookieChanges>),
     /// A form is kept for the session, or one that was has come further.
     Ticket(Box<TicketChange>),
+    /// Keeps what was typed at the sign-in before it.
+    Credentials(Box<SealedCredentials>),
+    /// The gateway has signed the user on to the app of this vault, for so many times now.
+    SignedOn(VaultId, u32),
     /// Sets one value.
     Set(Box<str>, Value),
     /// Removes one value.
@@ -101,7 +106,7 @@ impl Change {
     #[must_use]
     pub fn is_dropped_on_failure(&self) -> bool {
         match self {
-            Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers => false,
+            Self::Begin | Self::SignIn { .. } | Self::Credentials(_) | Self::Flush | Self::RevokeOthers => false,
             // Browsers keep the cookies of an error page; and a form that was sent is sent.
             Self::Cookies(_) | Self::Ticket(_) => false,
             _ => true,
@@ -111,7 +116,7 @@ impl Change {
     /// Whether who comes with the id before a sign-in may want it.
     #[must_use]
     pub fn is_open_to_strangers(&self) -> bool {
-        matches!(self, Self::Begin | Self::SignIn { .. } | Self::Flush | Self::RevokeOthers)
+        matches!(self, Self::Begin | Self::SignIn { .. } | Self::Credentials(_) | Self::Flush | Self::RevokeOthers)
     }
 
     /// Whether the gateway itself wants it, not the app.
@@ -179,6 +184,8 @@ impl Change {
             Self::AppSignIn { identity, vault } => sign_in(record, identity, *vault, now),
             Self::Cookies(changes) => record.custody.apply(changes, now),
             Self::Ticket(change) => record.custody.apply_ticket(change, now),
+            Self::Credentials(sealed) => record.custody.keep_credentials(Some((**sealed).clone())),
+            Self::SignedOn(vault, times) => record.custody.sign_on(*vault, *times),
             Self::Expiry(expiry) => record.expiry = *expiry,
             Self::Clear => {
                 record.data.clear();
@@ -203,6 +210,10 @@ fn sign_in(record: &mut Record, identity: &Identity, vault: Option<VaultId>, now
         record.expiry = Expiry::Policy;
     }
     record.custody.claim(&identity.user);
+    // SECURITY: they were typed at another sign-in, perhaps by another person with the same name.
+    if record.custody.credentials().is_some() {
+        record.custody.keep_credentials(None);
+    }
     record.identity = Some(identity.clone());
     record.remember = false;
     record.since = now;

@@ -1,14 +1,14 @@
-//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own, and the
-//! tickets of forms that wait to be sent.
+//! What a session keeps for the apps behind, and from the browser: each app's cookies, in a jar of their own, the tickets
+//! of forms that wait to be sent, and what it takes to sign on there.
 //!
 //! Part of a `Record`, so it is sealed with it, moves with it when the id changes, and ends with it. Changed by
-//! `Change::Cookies` and `Change::Ticket` alone, operation by operation, so that answers in parallel lose nothing of
-//! each other.
+//! [`Change`](super::Change)s alone, operation by operation, so that answers in parallel lose nothing of each other.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::changes::CookieChanges;
+use super::credentials::SealedCredentials;
 use super::parked::{MOST_TICKETS, State, Ticket, TicketChange};
 use crate::clock::Timestamp;
 use crate::jar::Jar;
@@ -43,6 +43,10 @@ pub struct Custody(Option<Box<Content>>);
 struct Content {
     jars: Vec<(VaultId, Jar)>,
     tickets: Vec<Ticket>,
+    /// Where the gateway has signed the user on, and how often.
+    signed_on: Vec<(VaultId, u32)>,
+    /// What the user has typed at the gateway's own form.
+    credentials: Option<SealedCredentials>,
 }
 
 impl Custody {
@@ -82,6 +86,32 @@ impl Custody {
         }
     }
 
+    /// How often the gateway has signed the user on to the app of this vault; `None`: not yet.
+    #[must_use]
+    pub fn signed_on(&self, vault: VaultId) -> Option<u32> {
+        let signed_on = &self.0.as_ref()?.signed_on;
+        signed_on.iter().find(|(id, _)| *id == vault).map(|(_, times)| *times)
+    }
+
+    /// What the user has typed.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&SealedCredentials> {
+        self.0.as_ref()?.credentials.as_ref()
+    }
+
+    /// The app of this vault has let the user in, for so many times now.
+    pub(super) fn sign_on(&mut self, vault: VaultId, times: u32) {
+        self.edit(|content| {
+            content.signed_on.retain(|(id, _)| *id != vault);
+            content.signed_on.push((vault, times));
+        });
+    }
+
+    /// Keeps what was typed at a sign-in; `None`: nothing any more.
+    pub(super) fn keep_credentials(&mut self, credentials: Option<SealedCredentials>) {
+        self.edit(|content| content.credentials = credentials);
+    }
+
     /// Does to a jar what an answer asked for.
     pub(super) fn apply(&mut self, changes: &CookieChanges, now: Timestamp) {
         self.edit(|content| {
@@ -99,6 +129,7 @@ impl Custody {
         self.edit(|content| {
             content.jars.retain(|(id, _)| Some(*id) == kept);
             content.tickets.clear();
+            content.signed_on.clear();
         });
     }
 
@@ -106,7 +137,11 @@ impl Custody {
         let mut content = self.0.take().unwrap_or_default();
         change(&mut content);
         content.jars.retain(|(_, jar)| !jar.is_empty());
-        self.0 = (!content.jars.is_empty() || !content.tickets.is_empty()).then_some(content);
+        let is_empty = content.jars.is_empty()
+            && content.tickets.is_empty()
+            && content.signed_on.is_empty()
+            && content.credentials.is_none();
+        self.0 = (!is_empty).then_some(content);
     }
 }
 

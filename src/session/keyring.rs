@@ -23,6 +23,7 @@ use crate::store::Handle;
 pub struct Keyring {
     handles: hmac::Key,
     cookies: Box<[SealKey]>,
+    credentials: Box<[SealKey]>,
 }
 
 /// Why there is no key.
@@ -70,12 +71,22 @@ impl Keyring {
         &self.cookies
     }
 
+    /// What seals typed credentials: the first seals, all open.
+    #[must_use]
+    pub(super) fn credentials(&self) -> &[SealKey] {
+        &self.credentials
+    }
+
     fn new(secrets: &[Secret]) -> Self {
         // There is one at least: see `from_config`.
         let first = secrets.first().map_or([0; 32], |secret| derived(secret, b"session handle"));
         Self {
             handles: hmac::Key::new(hmac::HMAC_SHA256, &first),
             cookies: secrets.iter().map(|secret| SealKey::from_bytes(derived(secret, b"session cookie"))).collect(),
+            credentials: secrets
+                .iter()
+                .map(|secret| SealKey::from_bytes(derived(secret, b"typed credentials")))
+                .collect(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! differs where sessions lie in the browsers' cookies.
 
 mod adopting;
+mod at_once;
 mod beginnings;
 mod commit;
 mod endings;

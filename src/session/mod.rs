@@ -9,6 +9,7 @@ mod changes;
 mod chunks;
 mod claims;
 mod cookie;
+mod credentials;
 mod custody;
 mod data;
 mod denials;
@@ -32,6 +33,7 @@ mod traveling;
 
 pub use changes::{Change, CookieChanges, Expiry, Step};
 pub use claims::{Claims, Flaw};
+pub use credentials::{SealedCredentials, Typed};
 pub use custody::VaultId;
 pub use denials::Denials;
 pub use events::Counters;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::alias::Rest;
 use super::changes::Change;
+use super::credentials::SealedCredentials;
 use super::custody::VaultId;
 use super::data::Data;
 use super::expiry::Remaining;
@@ -233,6 +234,17 @@ impl Session {
         self.changes.push(Change::Ticket(Box::new(change)));
     }
 
+    /// How often the gateway has signed the user on to the app of this vault.
+    #[must_use]
+    pub fn signed_on(&self, vault: VaultId) -> Option<u32> {
+        self.record()?.custody.signed_on(vault)
+    }
+
+    /// What the user has typed at sign-in, if it is kept.
+    pub(super) fn credentials(&self) -> Option<&SealedCredentials> {
+        self.record()?.custody.credentials()
+    }
+
     /// Values for this request only, as above.
     #[must_use]
     pub fn flash(&self) -> &str {
@@ -264,6 +276,11 @@ impl Session {
     /// Signs the session in: from the commit on it has a new id.
     pub fn sign_in(&mut self, identity: Identity, remember: bool) {
         self.changes.push(Change::SignIn { identity: Box::new(identity), remember, vault: None });
+    }
+
+    /// Keeps what was typed at the sign-in that was just recorded.
+    pub fn keep_credentials(&mut self, sealed: SealedCredentials) {
+        self.changes.push(Change::Credentials(Box::new(sealed)));
     }
 
     /// No session, because the store does not answer: nothing that is recorded on it is kept.

@@ -13,6 +13,7 @@ mod park;
 mod route;
 mod rule;
 mod session;
+mod sign_on;
 mod store;
 mod syntax;
 

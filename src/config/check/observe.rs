@@ -8,7 +8,7 @@ use super::rule::{check_methods, check_path};
 use super::syntax::{is_normal_path, is_token};
 use crate::config::schema::{Observe, ObservedLogin, Probe, Route, UserSource};
 
-const POINTER_HINT: &str = "expected a JSON pointer such as /user/name (RFC 6901)";
+pub(super) const POINTER_HINT: &str = "expected a JSON pointer such as /user/name (RFC 6901)";
 
 pub(super) fn check(route: &Route, key: &str, checks: &mut Checks<'_>) {
     let Some(observe) = &route.observe else { return };
@@ -43,8 +43,9 @@ fn check_pages(observe: &Observe, key: &str, place: &str, checks: &mut Checks<'_
         }
     }
     let expired = observe.expired.as_ref().and_then(|expired| expired.location.as_deref());
-    if expired.is_some_and(|path| !is_pattern(path)) {
-        checks.problem(format!("{key}.expired.location"), "expected a path such as /login, or /login*");
+    if expired.is_some_and(|page| !is_page(page)) {
+        let message = "expected a path such as /login, or /login*, or /index.php?page=login";
+        checks.problem(format!("{key}.expired.location"), message);
     }
 }
 
@@ -52,8 +53,9 @@ fn check_login(login: &ObservedLogin, observe: &Observe, key: &str, place: &str,
     check_methods(&login.method, &format!("{key}.method"), checks);
     check_path(&login.path, &format!("{key}.path"), place, checks);
     for (name, location) in [("location", &login.location), ("location_not", &login.location_not)] {
-        if location.as_deref().is_some_and(|path| !is_pattern(path)) {
-            checks.problem(format!("{key}.{name}"), "expected a path such as /home, or /home*");
+        if location.as_deref().is_some_and(|page| !is_page(page)) {
+            checks
+                .problem(format!("{key}.{name}"), "expected a path such as /home, or /home*, or /index.php?page=home");
         }
     }
     if login.set_cookie.as_deref().is_some_and(|name| !is_token(name)) {
@@ -144,7 +146,7 @@ fn check_probe(probe: &Probe, key: &str, checks: &mut Checks<'_>) {
     checks.more_than_zero(format!("{key}.timeout"), probe.timeout);
 }
 
-fn check_regex(regex: Option<&str>, key: &str, groups: usize, checks: &mut Checks<'_>) {
+pub(super) fn check_regex(regex: Option<&str>, key: &str, groups: usize, checks: &mut Checks<'_>) {
     match regex.map(Regex::new) {
         Some(Err(error)) => {
             let reason = error.to_string();
@@ -158,11 +160,17 @@ fn check_regex(regex: Option<&str>, key: &str, groups: usize, checks: &mut Check
     }
 }
 
-fn is_pattern(path: &str) -> bool {
+pub(super) fn is_pattern(path: &str) -> bool {
     is_normal_path(path.strip_suffix('*').unwrap_or(path))
 }
 
-fn is_pointer(pointer: &str) -> bool {
+/// A path, and parameters that must be there.
+pub(super) fn is_page(page: &str) -> bool {
+    let (path, query) = page.split_once('?').unwrap_or((page, ""));
+    is_pattern(path) && !query.chars().any(|c| c.is_control() || c == ' ' || c == '#')
+}
+
+pub(super) fn is_pointer(pointer: &str) -> bool {
     pointer.starts_with('/')
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::syntax::{covers, is_authority, is_bracketed_ipv6, is_host_name, is_normal_path};
-use super::{Checks, cookies, identity, observe, park, rule};
+use super::{Checks, cookies, identity, observe, park, rule, sign_on};
 use crate::config::schema::{Access, Config, HostHeader, Route, Upstream};
 
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
         cookies::check(route, &key, config, checks);
         observe::check(route, &key, checks);
         park::check(route, &key, config, checks);
+        sign_on::check(route, &key, config, checks);
         rule::check(route, &key, checks);
         if let Some(first) = seen.insert(target(route), index) {
             checks.problem(key, format!("host and path are those of routes[{first}]; no request would come here"));

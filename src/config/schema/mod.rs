@@ -11,6 +11,7 @@ mod route;
 mod rule;
 mod session;
 mod shapes;
+mod sign_on;
 mod store;
 mod values;
 
@@ -23,6 +24,7 @@ pub use route::{
 };
 pub use rule::{Expiry, HeaderTemplate, Piece, Rule, StatusPattern, Then, When, moment};
 pub use session::{Cookie, Create, OnLimit, SameSite, Secure, Session};
+pub use sign_on::{AppAccount, Credentials, KeptCredentials, SignOn, SignOnProbe, SignOnSuccess};
 pub use store::{Cache, Store, StoreType};
 pub use values::{Duration, Size};
 

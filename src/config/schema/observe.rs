@@ -53,9 +53,9 @@ pub struct ObservedLogin {
     #[serde(deserialize_with = "shapes::one_or_many")]
     #[schemars(schema_with = "shapes::one_or_many_schema::<StatusPattern>")]
     pub status: Vec<StatusPattern>,
-    /// The path to which the answer redirects, or its beginning with `*`.
+    /// The path to which the answer redirects, or its beginning with `*`; parameters of its query may follow.
     pub location: Option<String>,
-    /// A path to which it must not redirect, or its beginning with `*`.
+    /// A path to which it must not redirect, or its beginning with `*`; parameters of its query may follow.
     pub location_not: Option<String>,
     /// A cookie that the answer sets.
     pub set_cookie: Option<String>,

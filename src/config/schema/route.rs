@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, Observe, Rule, Size};
+use super::{Duration, Observe, Rule, SignOn, Size};
 
 /// One app, or one part of an app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,8 @@ pub struct Route {
     pub vault: Option<String>,
     /// Learns the user from the app's own login; null = not.
     pub observe: Option<Observe>,
+    /// Signs the user on to the app; null = not.
+    pub sign_on: Option<SignOn>,
     /// Whether the app sees the session's data, and may change it, by `Session-*` headers.
     pub session_headers: SessionHeaders,
     /// What happens while the session store does not answer; null = by `access`: a public route is served to
@@ -66,6 +68,7 @@ impl Default for Route {
             expose_cookies: Vec::new(),
             vault: None,
             observe: None,
+            sign_on: None,
             session_headers: SessionHeaders::default(),
             on_store_error: None,
             activity: true,

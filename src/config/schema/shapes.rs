@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::listener::Workers;
 use super::route::{Access, HeaderPreset, HostHeader, IdentityHeaders, Upstream};
 use super::session::Secure;
+use super::sign_on::{Credentials, KeptCredentials};
 use super::{Duration, Size};
 
 /// Reads a field that takes either a word or a mapping, keeping the path of errors inside the mapping.
@@ -243,6 +244,43 @@ impl JsonSchema for IdentityHeaders {
         let preset = generator.subschema_for::<HeaderPreset>();
         let templates = generator.subschema_for::<BTreeMap<String, String>>();
         json_schema!({ "oneOf": [preset, templates] })
+    }
+}
+
+impl From<KeptCredentials> for Credentials {
+    fn from(kept: KeptCredentials) -> Self {
+        Self::Kept(kept)
+    }
+}
+
+const CREDENTIALS_HINT: &str = "`typed`, or a mapping with `file`, or with `username` and `password`";
+
+impl<'de> Deserialize<'de> for Credentials {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word_or_map::<_, KeptCredentials, _>(deserializer, CREDENTIALS_HINT, |word| match word {
+            "typed" => Ok(Self::Typed),
+            _ => Err(format!("expected {CREDENTIALS_HINT}")),
+        })
+    }
+}
+
+impl Serialize for Credentials {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Typed => serializer.serialize_str("typed"),
+            Self::Kept(kept) => kept.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Credentials {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Credentials".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kept = generator.subschema_for::<KeptCredentials>();
+        json_schema!({ "oneOf": [{ "enum": ["typed"] }, kept] })
     }
 }
 

@@ -37,7 +37,7 @@ impl From<&Found> for Live {
 }
 
 /// What somebody else has made of a session.
-enum Reloaded {
+pub(super) enum Reloaded {
     Live(Live),
     /// A sign-in has moved it there.
     SignedIn(BeforeSignIn),
@@ -274,7 +274,7 @@ impl Manager {
     }
 
     /// The session as somebody else has left it, under the id they have given it.
-    async fn reload(&self, live: &Live) -> Result<Reloaded, Error> {
+    pub(super) async fn reload(&self, live: &Live) -> Result<Reloaded, Error> {
         let (mut id, mut key, mut hold) = (live.id.clone(), live.key, live.hold);
         for _ in 0..MOST_HOPS {
             let Some(entry) = self.load(key, &id).await? else { break };
