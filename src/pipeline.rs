@@ -34,7 +34,6 @@ use crate::http::{cookies, headers, respond};
 use crate::identity::Identity;
 use crate::identity::headers::Facts;
 use crate::jar;
-use crate::observe::Watch;
 use crate::places::Wanted;
 use crate::policy::{self, Decision, Permit};
 use crate::proxy;
@@ -80,8 +79,9 @@ pub async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> R
     let (route, response) = match settle::settle(gateway, peer, &mut parts, &incoming, now) {
         Ok(settled) => {
             let route = settled.route_number();
-            let exchange = Exchange { worker, generation: &generation, gateway, peer, recall, settled, reader };
-            (route, exchange.answer(parts, incoming, record.as_deref_mut()).await)
+            let exchange =
+                Exchange { worker, generation: &generation, gateway, peer, recall, settled: &settled, reader };
+            (route, exchange.answer(&mut parts, incoming, record.as_deref_mut()).await)
         }
         Err(reject) => (None, refuse(gateway, &reject, reader, None)),
     };
@@ -97,19 +97,20 @@ struct Exchange<'a> {
     gateway: &'a Gateway,
     peer: &'a Peer,
     recall: &'a Recall,
-    settled: Settled,
+    settled: &'a Settled,
     reader: Reader,
 }
 
 impl Exchange<'_> {
     /// Opens the session, serves, and commits before the head leaves.
-    async fn answer(&self, parts: Parts, incoming: Incoming, mut record: Option<&mut Record>) -> Response<Body> {
+    // PERF: `parts` stay where they are on their whole way; each step that took them by value would copy them twice.
+    async fn answer(&self, parts: &mut Parts, incoming: Incoming, mut record: Option<&mut Record>) -> Response<Body> {
         if let Some(record) = &mut record {
             record.client = Some(self.settled.client.address);
             record.route = self.settled.route(self.gateway).map(|route| Arc::clone(&route.name));
         }
         if self.peer.redirect_to_https {
-            return self.redirect_to_https(&parts).unwrap_or_else(|reject| self.refuse(&reject));
+            return self.redirect_to_https(parts).unwrap_or_else(|reject| self.refuse(&reject));
         }
         let mut session = match self
             .gateway
@@ -153,27 +154,27 @@ impl Exchange<'_> {
     /// One of our own pages answers, or the app, if the policy permits.
     async fn serve(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
         incoming: Incoming,
         session: &mut Session,
     ) -> Result<Response<Body>, Reject> {
         let Some(route) = self.settled.route(self.gateway) else {
             // PERF: boxed, so that the future of a request for an app need not be large enough for it.
-            return Box::pin(self.own_page(&parts, incoming, session)).await;
+            return Box::pin(self.own_page(parts, incoming, session)).await;
         };
         if !route.activity {
             session.not_an_activity();
         }
         if self.settled.handshake.is_some() {
-            self.check_origin(route, &parts, session)?;
+            self.check_origin(route, parts, session)?;
         }
         let may_pass =
             |session: &Session| matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
         let mut body = self.request_body(incoming, route.upstream.max_body_size());
         let mut parked = None;
-        // PERF: hardly any session has tickets; then this is a look at it, and the rest is boxed like the pages.
-        if self.concerns_tickets(&parts, session) && may_pass(session) {
-            match Box::pin(self.settle_tickets(route, &mut parts, body, session)).await? {
+        // PERF: boxed like the pages.
+        if self.concerns_tickets(parts, session) && may_pass(session) {
+            match Box::pin(self.settle_tickets(route, parts, body, session)).await? {
                 Next::Page(page) => return Ok(page),
                 Next::Forward(other, form) => (body, parked) = (other, form),
             }
@@ -182,12 +183,14 @@ impl Exchange<'_> {
             // PERF: boxed like the pages.
             Box::pin(self.gateway.sessions.take_flash(session)).await?;
         }
-        let watch = self.watch(route, &mut parts)?;
-        body = body.captured(watch.as_ref().map(Watch::capture));
+        let watch = self.watch(route, parts)?;
+        if let Some(watch) = &watch {
+            body.capture(watch.capture());
+        }
         let decision = match policy::decide(&route.access, session.identity()) {
             // PERF: boxed like the pages.
             Decision::Login
-                if route.is_way_in(&parts) && Box::pin(self.is_sign_in(watch.as_ref(), &mut body)).await? =>
+                if route.is_way_in(parts) && Box::pin(self.is_sign_in(watch.as_deref(), &mut body)).await? =>
             {
                 Decision::Allow(policy::to_the_sign_in())
             }
@@ -196,13 +199,13 @@ impl Exchange<'_> {
         let permit = match decision {
             Decision::Allow(permit) => permit,
             // PERF: boxed like the pages.
-            Decision::Login if self.is_a_persons_form(&parts) => {
-                return Ok(Box::pin(self.park(route, &parts, body, session)).await);
+            Decision::Login if self.is_a_persons_form(parts) => {
+                return Ok(Box::pin(self.park(route, parts, body, session)).await);
             }
-            Decision::Login => return Ok(self.challenge(route, &parts)),
+            Decision::Login => return Ok(self.challenge(route, parts)),
             Decision::Deny => return Err(Reject::forbidden(session.identity())),
         };
-        let asked = route.asked(&parts);
+        let asked = route.asked(parts);
         // PERF: shares the bytes of the request.
         let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
         let served = match &route.sign_on {
@@ -217,7 +220,7 @@ impl Exchange<'_> {
         let mut changes = Vec::new();
         if let (Some(_), Some(path)) = (&route.observer, &path) {
             // PERF: boxed like the pages.
-            changes = Box::pin(self.observe(route, session, watch.as_ref(), path, &mut answer)).await;
+            changes = Box::pin(self.observe(route, session, watch.as_deref(), path, &mut answer)).await;
         }
         changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
         let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
@@ -259,22 +262,23 @@ impl Exchange<'_> {
         route: &Route,
         permit: Permit<'_>,
         session: &Session,
-        parts: Parts,
+        parts: &mut Parts,
         body: RequestBody,
     ) -> Result<(Response<Body>, Wanted), Reject> {
         let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
         let sent = route.upstream.host_header(&self.settled.host);
-        let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
-        let request = self.for_the_app(route, &sent, permit.identity(), parts, body)?;
+        let lines = self.lines_for_the_app(route, &sent, &permit, session, parts);
+        self.put_request_right(route, &sent, permit.identity(), parts)?;
         let (pools, upstream) = (&self.generation.pools, &route.upstream);
         let (tally, number) = (&self.generation.tally, self.settled.route_number());
         let watch = tally.watch(number, self.settled.now);
         let answer = match &self.settled.handshake {
-            None => proxy::forward(permit, &lines, pools, upstream, request).await,
+            None => proxy::forward(permit, &lines, pools, upstream, parts, body).await,
             // PERF: boxed for the same reason as above.
             Some(handshake) => {
                 let opening = self.opening(handshake, route, session);
-                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, opening, request)).await
+                let parts = std::mem::replace(parts, Request::new(()).into_parts().0);
+                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, opening, parts, body)).await
             }
         };
         match &answer {
@@ -307,19 +311,17 @@ impl Exchange<'_> {
     }
 
     /// The request in the app's own terms.
-    fn for_the_app(
+    fn put_request_right(
         &self,
         route: &Route,
         sent: &HeaderValue,
         identity: Option<&Identity>,
-        mut parts: Parts,
-        body: RequestBody,
-    ) -> Result<Request<RequestBody>, Reject> {
+        parts: &mut Parts,
+    ) -> Result<(), Reject> {
         if self.settled.content_length > route.upstream.max_body_size().unwrap_or(u64::MAX) {
             return Err(Reject::TooLarge);
         }
-        self.move_inside(route, sent, identity, &mut parts)?;
-        Ok(Request::from_parts(parts, body))
+        self.move_inside(route, sent, identity, parts)
     }
 
     /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
@@ -331,7 +333,7 @@ impl Exchange<'_> {
         session: &Session,
         parts: &Parts,
     ) -> HeaderLines {
-        let settled = &self.settled;
+        let settled = self.settled;
         let mut lines = HeaderLines::with_capacity(512);
         lines.push(&header::HOST, sent);
         settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
@@ -427,7 +429,7 @@ impl Exchange<'_> {
     }
 
     fn visit<'v>(&self, agent: Option<&'v HeaderValue>) -> Visit<'v> {
-        let settled = &self.settled;
+        let settled = self.settled;
         Visit { now: settled.now, address: settled.client.address, agent, https: settled.client.https }
     }
 
@@ -450,6 +452,10 @@ fn fault(error: &proxy::Error) -> Option<Fault> {
 
 /// An app's cookie of our name would replace ours in the browser: it is kept back, and the operator is told.
 fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, headers: &mut HeaderMap) {
+    // PERF: most answers set none; this costs less than to look the name up.
+    if !headers.keys().any(|name| *name == header::SET_COOKIE) {
+        return;
+    }
     let names = gateway.sessions.cookie_names();
     let is_ours = |line: &HeaderValue| names.iter().any(|name| cookies::sets(line, name));
     if !headers.get_all(header::SET_COOKIE).iter().any(is_ours) {

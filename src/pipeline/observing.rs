@@ -34,7 +34,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// SECURITY: another site must not sign anybody in, as whomever it likes (login CSRF).
-    pub(super) fn watch<'r>(&self, route: &'r Route, parts: &mut Parts) -> Result<Option<Watch<'r>>, Reject> {
+    pub(super) fn watch<'r>(&self, route: &'r Route, parts: &mut Parts) -> Result<Option<Box<Watch<'r>>>, Reject> {
         let Some(watch) = route.observer.as_ref().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
         let host = self.settled.host.to_str().unwrap_or_default();
         if watch.may_sign_in() && !csrf::same_origin(&parts.headers, host) {
@@ -43,7 +43,8 @@ impl Exchange<'_> {
         if watch.reads_answers() {
             parts.headers.remove(header::ACCEPT_ENCODING);
         }
-        Ok(Some(watch))
+        // PERF: boxed, so that the future of a request that is not watched need not be large enough for it.
+        Ok(Some(Box::new(watch)))
     }
 
     /// Whether a stranger's request is the sign-in that it was let through for; its body is read where that tells.
@@ -120,7 +121,8 @@ impl Exchange<'_> {
         let request = self.question(route, probe, session, asked_with, operations)?;
         let (lines, request) = request;
         let upstream = &route.upstream;
-        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.generation.pools, upstream, request);
+        let (parts, body) = request.into_parts();
+        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.generation.pools, upstream, &parts, body);
         let answered = tokio::time::timeout(probe.timeout(), async {
             let (head, body) = asked.await?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await;

@@ -45,7 +45,7 @@ impl Exchange<'_> {
         route: &Route,
         sign_on: &SignOn,
         session: &mut Session,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: RequestBody,
     ) -> Served {
         let Some(identity) = session.identity().cloned() else {
@@ -62,7 +62,7 @@ impl Exchange<'_> {
             (Way::Basic, _) => {
                 let credentials = match sign_on.credentials(&identity, || self.gateway.sessions.typed(session)) {
                     Found::Credentials(credentials) => credentials,
-                    Found::NotTyped => return Ok((self.challenge(route, &parts), Wanted::default())),
+                    Found::NotTyped => return Ok((self.challenge(route, parts), Wanted::default())),
                     Found::None => return Err(Reject::forbidden(Some(&identity))),
                 };
                 let refused = || Reject::SignOn { user: identity.user.clone() };
@@ -81,10 +81,10 @@ impl Exchange<'_> {
     }
 
     /// The app as it is; the policy is asked anew, since the session may be another by now.
-    async fn forward_for(&self, route: &Route, session: &Session, parts: Parts, body: RequestBody) -> Served {
+    async fn forward_for(&self, route: &Route, session: &Session, parts: &mut Parts, body: RequestBody) -> Served {
         match policy::decide(&route.access, session.identity()) {
             Decision::Allow(permit) => self.forward(route, permit, session, parts, body).await,
-            Decision::Login => Ok((self.challenge(route, &parts), Wanted::default())),
+            Decision::Login => Ok((self.challenge(route, parts), Wanted::default())),
             Decision::Deny => Err(Reject::forbidden(session.identity())),
         }
     }
@@ -94,7 +94,7 @@ impl Exchange<'_> {
         errands: &Errands<'_>,
         sign_on: &SignOn,
         session: &mut Session,
-        parts: Parts,
+        parts: &mut Parts,
         body: RequestBody,
     ) -> Served {
         let Errands { route, login, vault, .. } = errands;
@@ -102,7 +102,7 @@ impl Exchange<'_> {
         if session.signed_on(*vault).is_none() {
             match self.log_in_once(errands, sign_on, session, None).await? {
                 Outcome::SignedOn(lines) => exposed = lines,
-                Outcome::SignInAgain => return Ok((self.challenge(route, &parts), Wanted::default())),
+                Outcome::SignInAgain => return Ok((self.challenge(route, parts), Wanted::default())),
                 Outcome::NoCredentials => return Err(Reject::forbidden(session.identity())),
                 Outcome::Failed => return Err(refused(session)),
             }
@@ -110,14 +110,14 @@ impl Exchange<'_> {
         let times = session.signed_on(*vault);
         let path = parts.uri.path().to_owned();
         let may_repeat = parts.method.is_idempotent() && body.is_empty() && self.settled.handshake.is_none();
-        let again = may_repeat.then(|| copy_of(&parts));
+        let again = may_repeat.then(|| copy_of(parts));
         let (mut answer, mut wanted) = self.forward_for(route, session, parts, body).await?;
         if login.has_expired(&path, &head(&answer)) {
             match (self.log_in_once(errands, sign_on, session, times).await?, again) {
-                (Outcome::SignedOn(lines), Some(again)) => {
+                (Outcome::SignedOn(lines), Some(mut again)) => {
                     exposed.extend(lines);
                     let none = RequestBody::kept(Bytes::new(), &self.worker.timers);
-                    (answer, wanted) = self.forward_for(route, session, again, none).await?;
+                    (answer, wanted) = self.forward_for(route, session, &mut again, none).await?;
                     let flight = self.flight(sign_on, session);
                     match login.has_expired(&path, &head(&answer)) {
                         // Another login would help as little: perhaps the page is not for this user.

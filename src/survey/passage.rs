@@ -144,16 +144,16 @@ impl Passage {
         let is_websocket = handshake.is_some();
         let asked = copy_of(&parts);
         let lines = self.lines(&asker, true);
-        let body = RequestBody::new(incoming, None, BODY_PATIENCE, &self.timers).captured(Some(capture.clone()));
-        let request = Request::from_parts(parts, body);
+        let mut body = RequestBody::new(incoming, None, BODY_PATIENCE, &self.timers);
+        body.capture(capture.clone());
         let permit = policy::to_the_sign_in();
         let answered = match handshake {
             Some(handshake) => {
                 // Nobody is signed in here, so nobody's session ends it.
                 let opening = proxy::Opening { handshake, tether: None, counted: Lasting::default().websocket() };
-                proxy::forward_upgrade(permit, &lines, &self.pools, &self.upstream, opening, request).await
+                proxy::forward_upgrade(permit, &lines, &self.pools, &self.upstream, opening, parts, body).await
             }
-            None => proxy::forward(permit, &lines, &self.pools, &self.upstream, request).await,
+            None => proxy::forward(permit, &lines, &self.pools, &self.upstream, &parts, body).await,
         };
         let (mut head, body) = answered.map_err(|error| self.silent(&error))?.into_parts();
         let mut said = self.said(&asker, asked.uri.path(), head.status, &head.headers);
@@ -289,7 +289,9 @@ impl Passage {
         }
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
         let lines = self.lines(asker, with_cookies);
-        let asked = proxy::forward::<NoBody>(policy::to_the_sign_in(), &lines, &self.pools, &self.upstream, request);
+        let (parts, body) = request.into_parts();
+        let (pools, upstream) = (&self.pools, &self.upstream);
+        let asked = proxy::forward::<NoBody>(policy::to_the_sign_in(), &lines, pools, upstream, &parts, body);
         let answered = self.timers.timeout(PATIENCE, async {
             let (head, body) = asked.await.ok()?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok().map(http_body_util::Collected::to_bytes);

@@ -171,7 +171,8 @@ impl Exchange<'_> {
         let outside: Uri = target.parse().map_err(|_| Failure::Request)?;
         let (lines, request) = self.write(errands, errand, &outside, sent).ok_or(Failure::Request)?;
         let pools = &self.generation.pools;
-        let asked = proxy::forward(policy::to_the_sign_in(), &lines, pools, &route.upstream, request);
+        let (parts, body) = request.into_parts();
+        let asked = proxy::forward(policy::to_the_sign_in(), &lines, pools, &route.upstream, &parts, body);
         let answered = tokio::time::timeout(login.timeout(), async {
             let (head, body) = asked.await?.into_parts();
             let body = Limited::new(body, LONGEST_PAGE).collect().await;
