@@ -1,13 +1,16 @@
-//! Sign-on: what it takes to sign a user on to an app that has a login of its own. Immutable but for [`Flights`].
+//! Sign-on: what it takes to sign a user on to an app that has a login of its own. Immutable but for [`Flights`] and
+//! [`Nonces`].
 //!
 //! One [`SignOn`] for each route that asks for it. `pipeline` speaks to the app; here is known which form it is, what is
 //! sent, where to, and what an answer means. SECURITY: credentials are put into a request here and nowhere else, and a
 //! page of the app decides neither about the host nor, where `action` is given, about the path.
 
 mod destination;
+mod digest;
 mod flights;
 mod form;
 mod html;
+mod nonces;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +26,10 @@ use crate::identity::Identity;
 use crate::observe::{self, Answer, Expired, ObserveError, Probe, Success};
 use crate::session::{Claims, Typed};
 
+pub use digest::{AUTHENTICATION_INFO, Asked, Challenge, NoAnswer};
 pub use flights::{Flight, Flights};
 use form::{LoginForm, Page};
+pub use nonces::{Nonces, Turn};
 
 /// How the users of one route are signed on.
 #[derive(Debug)]
@@ -41,6 +46,17 @@ pub enum Way {
     Login(Box<Login>),
     /// `Authorization: Basic` with each request.
     Basic,
+    /// `Authorization: Digest`, as the app asks for it.
+    Digest(Digest),
+}
+
+/// The app asks, and is answered.
+#[derive(Debug)]
+pub struct Digest {
+    /// What it has asked, by user.
+    pub nonces: Nonces,
+    /// How long it may take to ask.
+    pub timeout: Duration,
 }
 
 /// The app's own login.
@@ -115,7 +131,13 @@ impl SignOn {
                 None => Source::Each(kept.accounts.clone()),
             },
         };
-        let way = if sign_on.basic { Way::Basic } else { Way::Login(Box::new(Login::compile(sign_on)?)) };
+        let way = match sign_on {
+            schema::SignOn { basic: true, .. } => Way::Basic,
+            schema::SignOn { digest: true, timeout, .. } => {
+                Way::Digest(Digest { nonces: Nonces::default(), timeout: timeout.get() })
+            }
+            _ => Way::Login(Box::new(Login::compile(sign_on)?)),
+        };
         Ok(Self { way, credentials, flights: Flights::default() })
     }
 

@@ -20,7 +20,7 @@ use crate::places::Places;
 use crate::policy;
 use crate::proxy;
 use crate::session::{Session, Typed, VaultId};
-use crate::sign_on::{Login, NoLogin};
+use crate::sign_on::{Login, NoAnswer, NoLogin};
 
 /// How much is read of each page on the way.
 const LONGEST_PAGE: usize = 256 * 1024;
@@ -44,6 +44,10 @@ pub(super) enum Failure {
     Upstream(#[from] proxy::Error),
     #[error("the request cannot be written")]
     Request,
+    #[error("the app asks for no Digest that is known here (WWW-Authenticate): perhaps `basic` fits")]
+    NoDigest,
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
 }
 
 /// What a browser would have in hand on the way through a login.
