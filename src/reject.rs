@@ -144,7 +144,9 @@ impl Reject {
     pub fn log(&self, route: Option<&str>) {
         match self.status().as_u16() {
             // The login itself was logged, and what waits for another one need not be.
-            _ if matches!(self, Self::SignOn { .. } | Self::SendAgain) => tracing::debug!(route, reason = %self, "request refused"),
+            _ if matches!(self, Self::SignOn { .. } | Self::SendAgain) => {
+                tracing::debug!(route, reason = %self, "request refused")
+            }
             500.. => tracing::error!(route, error = %self, "request failed"),
             _ => tracing::debug!(route, reason = %self, "request refused"),
         }

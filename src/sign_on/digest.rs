@@ -85,8 +85,12 @@ impl Challenge {
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Option<Self> {
         let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
-        let challenges = lines.filter(|line| line.len() <= LONGEST).flat_map(ChallengeParser::new);
-        challenges.filter_map(Result::ok).find_map(|challenge| Self::understood(&challenge))
+        lines.filter(|line| line.len() <= LONGEST).find_map(|line| {
+            // Some write more than the one space that the parser wants.
+            let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let line = format!("{scheme} {}", rest.trim_start());
+            ChallengeParser::new(line.trim_end()).filter_map(Result::ok).find_map(|one| Self::understood(&one))
+        })
     }
 
     fn understood(challenge: &ChallengeRef<'_>) -> Option<Self> {
@@ -117,7 +121,8 @@ impl Challenge {
         let line = headers.get(AUTHENTICATION_INFO)?.to_str().ok().filter(|line| line.len() <= LONGEST)?;
         // Parameters alone; with a scheme before them it reads like a challenge.
         let line = format!("Digest {line}");
-        let nonce = ChallengeParser::new(&line).filter_map(Result::ok).find_map(|info| parameter(&info, "nextnonce"))?;
+        let nonce =
+            ChallengeParser::new(&line).filter_map(Result::ok).find_map(|info| parameter(&info, "nextnonce"))?;
         (nonce != self.nonce).then(|| Self { nonce, is_stale: false, ..self.clone() })
     }
 

@@ -72,12 +72,7 @@ impl Exchange<'_> {
     }
 
     /// One use of a nonce that will hardly be too old: of one that has just served, or that the app gives out for this.
-    async fn turn_for_a_body(
-        &self,
-        shown: &Shown<'_>,
-        digest: &Digest,
-        parts: &Parts,
-    ) -> Result<Option<Turn>, Unsent> {
+    async fn turn_for_a_body(&self, shown: &Shown<'_>, digest: &Digest, parts: &Parts) -> Result<Option<Turn>, Unsent> {
         let (user, now) = (&shown.identity.user, self.settled.now);
         if let Some(turn) = digest.nonces.next_for_a_body(user, now) {
             return Ok(Some(turn));

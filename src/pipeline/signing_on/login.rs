@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::Response;
 
 use super::errand::{Errand, Errands};
 use super::{Served, Unsent, refused};
