@@ -39,7 +39,7 @@ impl Exchange<'_> {
         parts.headers.insert(header::AUTHORIZATION, authorization);
         let served = self.forward_for(shown.route, shown.session, parts, body).await;
         Ok(served.and_then(|(answer, wanted)| match answer.status() {
-            StatusCode::UNAUTHORIZED => Err(self.refused_for(shown, &Failure::Refused)),
+            StatusCode::UNAUTHORIZED => Err(self.refused_for(shown, &Failure::Unauthorised)),
             _ => Ok((answer, wanted)),
         }))
     }
@@ -108,7 +108,7 @@ impl Exchange<'_> {
             return Err(self.refused_for(shown, &Failure::NoDigest));
         };
         if turn.is_some_and(|turn| !turn.was_too_old(&challenge, again.is_some())) {
-            return Err(self.refused_for(shown, &Failure::Refused));
+            return Err(self.refused_for(shown, &Failure::Unauthorised));
         }
         let Some(mut again) = again else {
             digest.nonces.keep(user, challenge, now).map_err(no_randomness)?;
@@ -122,7 +122,7 @@ impl Exchange<'_> {
             && answer.status() == StatusCode::UNAUTHORIZED
         {
             digest.nonces.forget(user, &turn);
-            return Err(self.refused_for(shown, &Failure::Refused));
+            return Err(self.refused_for(shown, &Failure::Unauthorised));
         }
         self.taken(shown, digest, Some(&turn), served)
     }

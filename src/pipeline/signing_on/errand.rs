@@ -34,6 +34,8 @@ pub(super) enum Failure {
     NoLogin(#[from] NoLogin),
     #[error("the app has refused the credentials, or answers as if it had (sign_on.success)")]
     Refused,
+    #[error("the app answers 401 to the credentials")]
+    Unauthorised,
     #[error("the app's answer cannot be read: compressed, or more than 256 KiB")]
     Unreadable,
     #[error("the app's login page leads to another host, or nowhere")]
