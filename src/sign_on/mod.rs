@@ -9,7 +9,6 @@ mod destination;
 mod digest;
 mod flights;
 mod form;
-mod html;
 mod nonces;
 
 use std::collections::BTreeMap;
