@@ -20,7 +20,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::auth::endpoints;
@@ -202,7 +202,7 @@ impl Exchange<'_> {
             Decision::Login if self.is_a_persons_form(parts) => {
                 return Ok(Box::pin(self.park(route, parts, body, session)).await);
             }
-            Decision::Login => return Ok(self.challenge(route, parts)),
+            Decision::Login => return Ok(self.challenge(route, &parts.uri)),
             Decision::Deny => return Err(Reject::forbidden(session.identity())),
         };
         let asked = route.asked(parts);
@@ -210,8 +210,14 @@ impl Exchange<'_> {
         let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
         let served = match &route.sign_on {
             None => self.forward(route, permit, session, parts, body).await,
-            // PERF: boxed like the pages.
-            Some(sign_on) => Box::pin(self.forward_signed_on(route, sign_on, session, parts, body)).await,
+            Some(sign_on) => {
+                let asked = parts.uri.clone();
+                // PERF: boxed like the pages.
+                match Box::pin(self.forward_signed_on(route, sign_on, session, parts, body)).await {
+                    Ok(served) => served,
+                    Err(unsent) => return Box::pin(self.answer_unsent(route, unsent, &asked, parked, session)).await,
+                }
+            }
         };
         let (mut answer, wanted) = match served {
             Ok(served) => served,
@@ -388,8 +394,8 @@ impl Exchange<'_> {
     }
 
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
-    fn challenge(&self, route: &Route, parts: &Parts) -> Response<Body> {
-        let here = parts.uri.path_and_query().map(|here| here.as_str());
+    fn challenge(&self, route: &Route, asked: &Uri) -> Response<Body> {
+        let here = asked.path_and_query().map(|here| here.as_str());
         let page = match self.reader {
             Reader::Person => return self.send_to(&self.gateway.login_page(route, here)),
             Reader::Program => {

@@ -61,6 +61,9 @@ pub enum Reject {
         /// Who is signed in here.
         user: Box<str>,
     },
+    /// The app wants to know the user anew, and what was sent with the request is gone.
+    #[error("the app has not taken the request, whose body cannot be sent twice")]
+    SendAgain,
     /// A clear-text request that must come over TLS and cannot be redirected.
     #[error("this address is served over https only")]
     HttpsOnly,
@@ -124,7 +127,9 @@ impl Reject {
             Self::Own(endpoints::Error::Random(_)) | Self::Session(session::Error::Random(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::Session(session::Error::Store(_) | session::Error::Outrun) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Session(session::Error::Store(_) | session::Error::Outrun) | Self::SendAgain => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
             Self::Session(session::Error::TooManySessions) => StatusCode::CONFLICT,
             Self::Session(session::Error::TooLargeForCookies) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -139,7 +144,9 @@ impl Reject {
     pub fn log(&self, route: Option<&str>) {
         match self.status().as_u16() {
             // The login itself was logged, and what waits for another one need not be.
-            _ if matches!(self, Self::SignOn { .. }) => tracing::debug!(route, reason = %self, "request refused"),
+            _ if matches!(self, Self::SignOn { .. } | Self::SendAgain) => {
+                tracing::debug!(route, reason = %self, "request refused")
+            }
             500.. => tracing::error!(route, error = %self, "request failed"),
             _ => tracing::debug!(route, reason = %self, "request refused"),
         }
@@ -189,6 +196,7 @@ impl Reject {
             Self::Session(session::Error::Store(_) | session::Error::Outrun) => {
                 vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))]
             }
+            Self::SendAgain => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
             // A client whose framing or naming is in doubt is not listened to any further.
             Self::Host | Self::Alias(_) | Self::Target(_) => vec![close],
             // Of this body more may come, which nobody will read.

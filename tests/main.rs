@@ -15,6 +15,8 @@ mod access;
 mod at_rest;
 /// Sessions that lie in the browser's cookies.
 mod cookie_store;
+/// The user is signed on to apps that ask for Digest.
+mod digest;
 /// Sessions of a real Django, taken over.
 mod django_import;
 /// What Django's own tests assert of its sessions.

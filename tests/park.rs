@@ -1,5 +1,8 @@
 //! Interrupted work: a form that is sent when the session has ended is kept, asked about, and sent once.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::process::Process;
@@ -359,6 +362,109 @@ fn when_the_app_cannot_be_reached_the_form_stays() {
     assert!(again.text().contains("could not be reached"), "{}", again.text());
     assert_ne!(field(&again, "cloakroom-form"), field(&page, "cloakroom-form"));
     assert_eq!(press(&mut browser, &again, "/save").status, 303);
+}
+
+/// An app with a login of its own, by form or by Digest, which lets nobody in until it `is_open`.
+fn choosy() -> (App, Arc<AtomicBool>) {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&is_open);
+    let app = App::with(move |seen, stream| {
+        let is_open = shared.load(Ordering::SeqCst);
+        let answer = match seen.line() {
+            "GET /login HTTP/1.1" => ok("<form><input name=u><input type=password name=p></form>"),
+            "POST /login HTTP/1.1" if is_open => {
+                "HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: app=1\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            "POST /login HTTP/1.1" => ok("wrong"),
+            // Nothing comes back.
+            "HEAD /save HTTP/1.1" if !is_open => return false,
+            "HEAD /save HTTP/1.1" => {
+                let asks = "Digest realm=x, qop=auth, nonce=n";
+                format!("HTTP/1.1 401 No\r\nWWW-Authenticate: {asks}\r\nContent-Length: 0\r\n\r\n")
+            }
+            _ => ok("saved"),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    (app, is_open)
+}
+
+#[test]
+fn when_the_user_cannot_be_signed_on_to_the_app_the_form_stays() {
+    for (sign_on, why, words) in
+        [("login_page: /login", "refused", "did not let you in"), ("digest: true", "unreached", "could not be reached")]
+    {
+        let (app, is_open) = choosy();
+        let gateway = gateway(&app, &format!(", cookies: vault, sign_on: {{ {sign_on} }}"));
+        let mut browser = expired(&gateway, "ann");
+        park(&mut browser, "/save");
+        sign_in(&mut browser, "ann");
+        let mut page = browser.get(QUESTION);
+        for _ in 0..2 {
+            let again = format!("{QUESTION}?{why}");
+            let answer = press(&mut browser, &page, "/save");
+            assert_eq!((answer.status, answer.header("location")), (303, Some(&*again)), "{sign_on}");
+            page = browser.get(&again);
+            assert!(page.text().contains(words) && page.text().contains("<code>&#x2f;save</code>"), "{}", page.text());
+        }
+        is_open.store(true, Ordering::SeqCst);
+        gateway.advance(MINUTE);
+        assert_eq!(press(&mut browser, &page, "/save").text(), "saved", "{sign_on}");
+        let saved: Vec<_> = app.seen().into_iter().filter(|seen| seen.line() == "POST /save HTTP/1.1").collect();
+        assert!(saved.len() == 1 && saved[0].body == BODY, "{saved:?}");
+        assert!(browser.get(QUESTION).text().contains("No form is waiting"));
+    }
+}
+
+#[test]
+fn who_has_no_account_at_the_app_keeps_the_form() {
+    let (app, dir) = (App::echoing(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("apps.yaml");
+    std::fs::write(&file, "bob: { username: b, password: b }\n").unwrap();
+    let credentials = format!("credentials: {{ file: '{}' }}", file.display());
+    let gateway = gateway(&app, &format!(", sign_on: {{ basic: true, {credentials} }}"));
+    let mut browser = expired(&gateway, "ann");
+    park(&mut browser, "/save");
+    sign_in(&mut browser, "ann");
+    let page = browser.get(QUESTION);
+    assert_eq!(press(&mut browser, &page, "/save").header("location"), Some("/.session/parked?refused"));
+    assert!(browser.get(QUESTION).text().contains("Send your form now?"));
+    assert!(app.seen().is_empty());
+}
+
+/// Signed in by another app's word, so nothing was typed that this one could be given.
+#[test]
+fn who_must_sign_in_again_for_the_app_finds_the_form_after_that() {
+    let (app, portal) = (App::echoing(), App::obeying());
+    let gateway = TestGateway::with_routes(&format!(
+        "  - {{ access: user, sign_on: {{ basic: true }}, upstream: 'http://{}' }}\n  \
+           - {{ path: /portal, access: public, session_headers: read_write, upstream: 'http://{}' }}",
+        app.address, portal.address
+    ));
+    let mut browser = expired(&gateway, "ann");
+    park(&mut browser, "/save");
+    browser.answered("/portal", &["Session-User: ann"]);
+    let page = browser.get(QUESTION);
+    let answer = press(&mut browser, &page, "/save");
+    assert_eq!((answer.status, answer.header("location")), (302, Some("/.session/login?rd=/.session/parked")));
+    assert!(app.seen().is_empty());
+    sign_in(&mut browser, "ann");
+    let page = browser.get(QUESTION);
+    assert_eq!(press(&mut browser, &page, "/save").status, 200);
+    assert_eq!((posts(&app), app.last().body), (1, BODY.to_vec()));
+}
+
+#[test]
+fn a_form_that_the_app_has_been_asked_with_does_not_come_back() {
+    let app = App::answering("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n");
+    let gateway = gateway(&app, ", sign_on: { basic: true }");
+    let mut browser = expired(&gateway, "ann");
+    park(&mut browser, "/save");
+    sign_in(&mut browser, "ann");
+    let page = browser.get(QUESTION);
+    assert_eq!(press(&mut browser, &page, "/save").status, 502);
+    assert!(browser.get(QUESTION).text().contains("No form is waiting"));
+    assert_eq!(posts(&app), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{App, Browser, PASSWORD, Seen, TestGateway, at_once, ok};
+use crate::support::{App, Browser, PASSWORD, Seen, TestGateway, at_once, field, ok};
 
 /// An app with a login of its own: the form has a token that is bound to a cookie, its session names the user, and all
 /// sessions are forgotten when `epoch` moves. It knows everybody by the same password as we do.
@@ -346,6 +346,30 @@ fn cookies_for_scripts_reach_the_browser_and_the_others_stay() {
     browser.get("/");
     assert_eq!(browser.jar.get("csrftoken").map(String::as_str), Some("b"));
     assert_eq!(browser.get("/").text(), "Some(\"1\") Some(\"b\")");
+}
+
+#[test]
+fn what_was_typed_outlives_new_ids_and_serves_who_is_remembered() {
+    let legacy = Legacy::new();
+    let gateway = TestGateway::with_config(&format!(
+        "session: {{ rotate_every: 1h, rotation_grace: 30s, idle_timeout: null, remember_me: 60d, \
+         cookie: {{ secure: auto }} }}\n\
+         routes:\n  - {{ cookies: vault, sign_on: {{ login_page: /login }}, upstream: 'http://{}' }}",
+        legacy.app.address
+    ));
+    let mut browser = gateway.browser();
+    let csrf = field(&browser.get("/.session/login"), "csrf").unwrap();
+    let form = [("csrf", &*csrf), ("rd", "/"), ("username", "ann"), ("password", PASSWORD), ("remember", "on")];
+    assert_eq!(browser.post("/.session/login", &form).status, 303);
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..20 {
+        assert_eq!(browser.get("/").text(), "page for ann ");
+        ids.insert(browser.session_id().unwrap());
+        legacy.forget_everybody();
+        gateway.advance(Duration::from_secs(2 * 86_400));
+    }
+    assert!(ids.len() >= 19, "{}", ids.len());
+    assert_eq!(legacy.logins(), 20);
 }
 
 /// SECURITY: what was typed, and what the app has set, in anything that a stolen disk may show.

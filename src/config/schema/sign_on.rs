@@ -37,6 +37,8 @@ pub struct SignOn {
     pub expired: Option<Expired>,
     /// `Authorization: Basic` (RFC 7617) with each request, instead of a form.
     pub basic: bool,
+    /// `Authorization: Digest` (RFC 7616, RFC 2617) as the app asks for it, instead of a form.
+    pub digest: bool,
     /// How long the app may take for each answer on the way.
     pub timeout: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for SignOn {
             success: None,
             expired: None,
             basic: false,
+            digest: false,
             timeout: Duration::seconds(10),
         }
     }
