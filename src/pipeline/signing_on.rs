@@ -9,11 +9,12 @@ mod errand;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 
 use self::errand::{Errand, Errands, Failure};
 use super::Exchange;
 use super::body::Body;
+use super::observing::operations;
 use crate::gateway::Route;
 use crate::http::body::RequestBody;
 use crate::observe::Answer;
@@ -97,7 +98,7 @@ impl Exchange<'_> {
         parts: Parts,
         body: RequestBody,
     ) -> Served {
-        let Errands { route, login, vault, .. } = errands;
+        let Errands { route, vault, .. } = errands;
         let mut exposed = Vec::new();
         if session.signed_on(*vault).is_none() {
             match self.log_in_once(errands, sign_on, session, None).await? {
@@ -108,18 +109,20 @@ impl Exchange<'_> {
             }
         }
         let times = session.signed_on(*vault);
-        let path = parts.uri.path().to_owned();
+        let asked_for = parts.uri.clone();
         let may_repeat = parts.method.is_idempotent() && body.is_empty() && self.settled.handshake.is_none();
         let again = may_repeat.then(|| copy_of(&parts));
+        // Whoever signs out at the app is not signed on again; what ends it here comes later.
+        let leaves = sign_on.leaving().is_some_and(|leaving| leaving.watch(&parts).is_some());
         let (mut answer, mut wanted) = self.forward_for(route, session, parts, body).await?;
-        if login.has_expired(&path, &head(&answer)) {
+        if !leaves && self.has_expired(errands, session, &asked_for, &answer) {
             match (self.log_in_once(errands, sign_on, session, times).await?, again) {
                 (Outcome::SignedOn(lines), Some(again)) => {
                     exposed.extend(lines);
                     let none = RequestBody::kept(Bytes::new(), &self.worker.timers);
                     (answer, wanted) = self.forward_for(route, session, again, none).await?;
                     let flight = self.flight(sign_on, session);
-                    match login.has_expired(&path, &head(&answer)) {
+                    match self.has_expired(errands, session, &asked_for, &answer) {
                         // Another login would help as little: perhaps the page is not for this user.
                         true => flight.iter().for_each(|flight| flight.failed(self.settled.now)),
                         false => flight.iter().for_each(|flight| flight.succeeded()),
@@ -136,6 +139,13 @@ impl Exchange<'_> {
         }
         hand_over(exposed, &mut answer);
         Ok((answer, wanted))
+    }
+
+    /// Whether the app has forgotten the user.
+    fn has_expired(&self, errands: &Errands<'_>, session: &Session, asked_for: &Uri, answer: &Response<Body>) -> bool {
+        let (status, headers) = (answer.status(), answer.headers());
+        let cookies = self.with_kept(errands.route, session, asked_for.path(), |kept| operations(headers, kept));
+        errands.login.has_expired(asked_for, &Answer { status, headers, cookies: &cookies, body: None })
     }
 
     fn flight(&self, sign_on: &SignOn, session: &Session) -> Option<std::sync::Arc<Flight>> {
@@ -208,10 +218,6 @@ impl Exchange<'_> {
 
 fn refused(session: &Session) -> Reject {
     Reject::SignOn { user: session.identity().map(|identity| identity.user.clone()).unwrap_or_default() }
-}
-
-fn head(answer: &Response<Body>) -> Answer<'_> {
-    Answer { status: answer.status(), headers: answer.headers(), cookies: &[], body: None }
 }
 
 fn copy_of(parts: &Parts) -> Parts {

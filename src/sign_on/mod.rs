@@ -15,12 +15,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::schema::{self, AppAccount, StatusPattern};
 use crate::identity::Identity;
-use crate::observe::{self, Answer, Expired, ObserveError, Probe, Success};
+use crate::observe::{self, Answer, Expired, ObserveError, Observer, Probe, Success};
 use crate::session::{Claims, Typed};
 
 pub use flights::{Flight, Flights};
@@ -31,6 +31,7 @@ use form::{LoginForm, Page};
 pub struct SignOn {
     way: Way,
     credentials: Source,
+    leaving: Option<Observer>,
     flights: Flights,
 }
 
@@ -116,13 +117,20 @@ impl SignOn {
             },
         };
         let way = if sign_on.basic { Way::Basic } else { Way::Login(Box::new(Login::compile(sign_on)?)) };
-        Ok(Self { way, credentials, flights: Flights::default() })
+        let leaving = (!sign_on.logout.is_empty()).then(|| Observer::of_logouts(&sign_on.logout)).transpose()?;
+        Ok(Self { way, credentials, leaving, flights: Flights::default() })
     }
 
     /// By which way.
     #[must_use]
     pub fn way(&self) -> &Way {
         &self.way
+    }
+
+    /// Sees people sign out of the app.
+    #[must_use]
+    pub fn leaving(&self) -> Option<&Observer> {
+        self.leaving.as_ref()
     }
 
     /// Who is on their way.
@@ -181,7 +189,8 @@ impl Login {
         let expired = match &sign_on.expired {
             Some(expired) => vec![expired.clone()],
             None => {
-                let unauthorised = schema::Expired { status: vec![StatusPattern::Code(401)], location: None };
+                let unauthorised =
+                    schema::Expired { status: vec![StatusPattern::Code(401)], ..schema::Expired::default() };
                 vec![schema::Expired::default(), unauthorised]
             }
         };
@@ -324,10 +333,11 @@ impl Login {
 
     /// Whether this answer means that the app's own session has run out.
     #[must_use]
-    pub fn has_expired(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
-        let is_page = self.page().is_some_and(|page| page.split('?').next() == Some(asked_for));
-        // The login page itself may redirect to itself.
-        !is_page && self.expired.iter().any(|expired| expired.fits(asked_for, answer))
+    pub fn has_expired(&self, asked_for: &Uri, answer: &Answer<'_>) -> bool {
+        let (path, query) = (asked_for.path(), asked_for.query());
+        // The login page itself may redirect to itself; the same path with another query may be any page.
+        let is_page = self.page().is_some_and(|page| observe::Page::parse(page).fits(path, query));
+        self.expired.iter().any(|expired| expired.fits(path, answer)) && !is_page
     }
 }
 

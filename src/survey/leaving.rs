@@ -96,14 +96,14 @@ pub fn expired(page: &str, said: &Said, login_page: &str) -> Option<Reasoned<Exp
     let why = |what: &str| format!("without cookies, {path} {what}");
     match said.status.as_u16() {
         401 => {
-            let expired = Expired { status: vec![StatusPattern::Code(401)], location: None };
+            let expired = Expired { status: vec![StatusPattern::Code(401)], ..Expired::default() };
             Some(Reasoned::new(expired, why("is answered with 401")))
         }
         300..=399 => {
             let location = said.answer().location(path)?;
             let known = login_page.split('?').next().unwrap_or_default() == location;
             let why = why(&format!("leads to {location}"));
-            (!known).then(|| Reasoned::new(Expired { status: Vec::new(), location: Some(location) }, why))
+            (!known).then(|| Reasoned::new(Expired { location: Some(location), ..Expired::default() }, why))
         }
         _ => None,
     }
