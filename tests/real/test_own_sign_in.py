@@ -6,6 +6,7 @@ what the app's scripts must read, nothing else.
 
 import unittest
 
+from support.own_accounts import PASSWORD
 from support.own_pages import DjangoAdminPages, DokuWikiPages, JupyterPages, NodeRedPages
 from support.own_sign_in import OwnSignIn
 
@@ -33,4 +34,20 @@ class JupyterBehindTheGateway(JupyterPages, OwnSignIn, unittest.TestCase):
 
 
 class NodeRedBehindTheGateway(NodeRedPages, OwnSignIn, unittest.TestCase):
-    pass
+    def test_when_its_token_has_run_out_the_gateway_forgets_the_person(self):
+        self.sign_in(PASSWORD)
+        self.eventually_me(self.user)
+        self.is_in()
+        self.headers = {"Authorization": f"Bearer {self.held_token}"}
+        held = self.jar()
+        answer = self.gateway.client(held).fetch(self.protected, headers=self.headers)
+        self.assertEqual(answer.status, 200, str(answer))
+        self.running.forget_everybody()
+        self.assertFalse(self.running.accepts_token(self.held_token))
+        # Perhaps the editor has tried its token once more already.
+        self.browser.open(self.gateway.url + "/")
+        self.shown("#node-dialog-login-username")
+        self.eventually_me(None)
+        self.is_asked_to_sign_in(self.gateway.client(held))
+        self.sign_in(PASSWORD)
+        self.eventually_me(self.user)

@@ -144,9 +144,20 @@ class NodeRed(App):
         quoted = {name: json.dumps(value) for name, value in values.items()}
         settings.write_text(NODE_RED_SETTINGS % {**quoted, "port": self.port})
         program = installed / "node_modules" / "node-red" / "red.js"
-        environment = {"NODE_PATH": str(installed / "node_modules"), "HOME": str(self.root)}
-        self.server = Server(["node", program, "--settings", settings], self.port, cwd=self.root, env=environment)
+        self.argv = ["node", program, "--settings", settings]
+        self.environment = {"NODE_PATH": str(installed / "node_modules"), "HOME": str(self.root)}
+        self.start()
+
+    def start(self):
+        """Runs it on what its directory holds."""
+        self.server = Server(self.argv, self.port, cwd=self.root, env=self.environment)
         self.server.wait_for("Started flows", 30)
+
+    def forget_everybody(self):
+        """As if its tokens had run out: it keeps them in a file."""
+        self.server.stop()
+        (self.root / ".sessions.json").unlink()
+        self.start()
 
     def accepts_token(self, token):
         """Whether the app itself, asked directly, still takes a token."""

@@ -76,9 +76,10 @@ class JupyterPages:
 
     app, example, variable = Jupyter, "jupyter", "JUPYTER"
     protected, exposed, user = "/api/contents", {"_xsrf"}, "jupyter"
+    opened = "/notebooks/sum.ipynb"
 
     def sign_in(self, password):
-        self.browser.open(self.gateway.url + "/notebooks/sum.ipynb")
+        self.browser.open(self.gateway.url + self.opened)
         self.type_into("#password_input", password)
         self.browser.click(self.browser.one("#login_submit"))
 
