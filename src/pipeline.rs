@@ -224,7 +224,7 @@ impl Exchange<'_> {
             Err(reject) => return Box::pin(self.park_again(parked, reject, session)).await,
         };
         let mut changes = Vec::new();
-        if let (Some(_), Some(path)) = (&route.observer, &path) {
+        if let (Some(_), Some(path)) = (route.watcher(), &path) {
             // PERF: boxed like the pages.
             changes = Box::pin(self.observe(route, session, watch.as_deref(), path, &mut answer)).await;
         }

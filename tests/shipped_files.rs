@@ -19,6 +19,8 @@ fn every_shipped_configuration_is_valid() {
         }
         match is_users_file(&text) {
             true => drop(cloakroom::config::users::load_users(&file).unwrap_or_else(|problems| panic!("{problems}"))),
+            // Read with the configuration that names it.
+            false if name.ends_with("accounts.yaml") => {}
             false => validate(&file),
         }
         checked.push(name);
@@ -31,6 +33,9 @@ fn every_shipped_configuration_is_valid() {
         "examples/django-admin.yaml",
         "examples/jupyter.yaml",
         "examples/node-red.yaml",
+        "examples/dokuwiki-sign-on.yaml",
+        "examples/django-admin-sign-on.yaml",
+        "examples/accounts.yaml",
         "compose/cloakroom.yaml",
         "compose/redis/cloakroom.yaml",
     ] {

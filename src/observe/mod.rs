@@ -63,8 +63,17 @@ struct Logout {
 /// Answers that mean that an app has forgotten somebody.
 #[derive(Debug)]
 pub struct Expired {
+    /// None: any.
     statuses: Vec<StatusPattern>,
     location: Option<Page>,
+    delete_cookie: Option<CookieName>,
+}
+
+/// A cookie's name, or its beginning.
+#[derive(Debug)]
+struct CookieName {
+    text: Box<str>,
+    is_beginning: bool,
 }
 
 /// Why an `observe` cannot be compiled; `config::check` finds all of it with its place.
@@ -126,7 +135,7 @@ impl Observer {
         let page = Page::parse(login_page);
         let expired = match &observe.expired {
             Some(expired) => Expired::compile(expired, &page),
-            None => Some(Expired { statuses: vec![StatusPattern::Class(3)], location: Some(page.clone()) }),
+            None => Expired::compile(&schema::Expired::default(), &page),
         };
         Ok(Self {
             logins: observe.login.iter().map(Login::compile).collect::<Result<_, _>>()?,
@@ -137,6 +146,23 @@ impl Observer {
             expired,
             probe: observe.probe.as_ref().map(Probe::compile).transpose()?,
             voucher,
+        })
+    }
+
+    /// Looks for nothing but these requests, and opens nothing to strangers.
+    ///
+    /// # Errors
+    /// [`ObserveError`].
+    pub fn of_logouts(logouts: &[schema::ObservedLogout]) -> Result<Self, ObserveError> {
+        Ok(Self {
+            logins: Box::default(),
+            logouts: logouts.iter().map(Logout::compile).collect::<Result<_, _>>()?,
+            public: Box::default(),
+            page: Page::parse(""),
+            login_page: "".into(),
+            expired: None,
+            probe: None,
+            voucher: VaultId::of(""),
         })
     }
 
@@ -321,6 +347,17 @@ impl Login {
     }
 }
 
+impl CookieName {
+    fn parse(text: &str) -> Self {
+        let begins = text.strip_suffix('*');
+        Self { text: begins.unwrap_or(text).into(), is_beginning: begins.is_some() }
+    }
+
+    fn fits(&self, name: &[u8]) -> bool {
+        if self.is_beginning { name.starts_with(self.text.as_bytes()) } else { name == self.text.as_bytes() }
+    }
+}
+
 impl Logout {
     fn compile(logout: &schema::ObservedLogout) -> Result<Self, ObserveError> {
         Ok(Self {
@@ -334,21 +371,26 @@ impl Expired {
     /// Compiles what the configuration says; redirects that name no place mean the login page.
     #[must_use]
     pub fn compile(expired: &schema::Expired, login_page: &Page) -> Option<Self> {
-        let statuses = match expired.status.is_empty() {
+        let delete_cookie = expired.delete_cookie.as_deref().map(CookieName::parse);
+        let statuses = match expired.status.is_empty() && delete_cookie.is_none() {
             true => vec![StatusPattern::Class(3)],
             false => expired.status.clone(),
         };
         let redirects =
             statuses.iter().any(|status| matches!(status, StatusPattern::Class(3) | StatusPattern::Code(300..400)));
+        let to_the_page = redirects && delete_cookie.is_none();
         let location = expired.location.as_deref().map(Page::parse);
-        Some(Self { statuses, location: location.or_else(|| redirects.then(|| login_page.clone())) })
+        let location = location.or_else(|| to_the_page.then(|| login_page.clone()));
+        Some(Self { statuses, location, delete_cookie })
     }
 
     /// Whether this answer to a request for `asked_for` is one of them.
     #[must_use]
     pub fn fits(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
-        let says_so = self.statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
-        says_so && self.location.as_ref().is_none_or(|page| answer.leads_to(page, asked_for))
+        let says_so = self.statuses.is_empty() || fits_any(&self.statuses, answer.status);
+        says_so
+            && self.location.as_ref().is_none_or(|page| answer.leads_to(page, asked_for))
+            && self.delete_cookie.as_ref().is_none_or(|name| answer.deletes(|cookie| name.fits(cookie)))
     }
 }
 

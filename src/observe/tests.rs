@@ -261,6 +261,34 @@ fn a_redirect_to_the_sign_in_page_means_that_the_app_has_forgotten_the_user() {
 }
 
 #[test]
+fn a_cookie_that_is_taken_back_means_it_too_where_that_is_said() {
+    let place = jar::Place { hosts: &["a"], paths: &["/"] };
+    let read = |line: &&str| jar::read(line.as_bytes(), &place, Timestamp(1_700_000_000_000)).unwrap();
+    let expired = |expired: Value, status: u16, lines: &[&str]| {
+        let observer =
+            observer(json!({"login": {"path": "/login", "status": "200", "user": {"form": "u"}}, "expired": expired}));
+        let cookies: Vec<_> = lines.iter().map(read).collect();
+        let (status, headers) = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
+        observer
+            .has_expired(&"/".parse().unwrap(), &Answer { status, headers: &headers, cookies: &cookies, body: None })
+    };
+    let gone = "DW81=deleted; Expires=Thu, 01 Jan 1970 00:00:01 GMT";
+    for (rule, status, lines, expected) in [
+        (json!({"delete_cookie": "DW*"}), 200, &[gone][..], true),
+        (json!({"delete_cookie": "DW81"}), 403, &["x=1", gone], true),
+        (json!({"delete_cookie": "DW*"}), 302, &[gone], true),
+        (json!({"delete_cookie": "DW"}), 200, &[gone], false),
+        (json!({"delete_cookie": "DW*"}), 200, &[gone, "DW81=again"], false),
+        (json!({"delete_cookie": "DW*"}), 200, &["DW82=a", "other=; Max-Age=0"], false),
+        (json!({"delete_cookie": "DW*", "status": "200"}), 404, &[gone], false),
+        (json!({"delete_cookie": "DW*", "location": "/login"}), 200, &[gone], false),
+        (json!({}), 200, &[gone], false),
+    ] {
+        assert_eq!(expired(rule.clone(), status, lines), expected, "{rule} {status} {lines:?}");
+    }
+}
+
+#[test]
 fn the_probe_is_believed_and_nobody_else() {
     let read = |probe: Value, status: u16, body: &str, typed: Option<&str>| {
         let config = json!({"login": {"path": "/login"}, "probe": probe});

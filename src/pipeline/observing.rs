@@ -35,7 +35,7 @@ impl Exchange<'_> {
     /// # Errors
     /// SECURITY: another site must not sign anybody in, as whomever it likes (login CSRF).
     pub(super) fn watch<'r>(&self, route: &'r Route, parts: &mut Parts) -> Result<Option<Box<Watch<'r>>>, Reject> {
-        let Some(watch) = route.observer.as_ref().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
+        let Some(watch) = route.watcher().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
         let host = self.settled.host.to_str().unwrap_or_default();
         if watch.may_sign_in() && !csrf::same_origin(&parts.headers, host) {
             return Err(Reject::CrossSite);
@@ -66,7 +66,7 @@ impl Exchange<'_> {
         path: &PathAndQuery,
         answer: &mut Response<Body>,
     ) -> Vec<Change> {
-        let Some(observer) = &route.observer else { return Vec::new() };
+        let Some(observer) = route.watcher() else { return Vec::new() };
         let operations = self.with_kept(route, session, path.path(), |kept| operations(answer.headers(), kept));
         let Some(watch) = watch else {
             let is_theirs = |identity: &Identity| identity.proof == *observer.voucher().as_bytes();
@@ -221,7 +221,7 @@ fn head<'a>(answer: &'a Response<Body>, cookies: &'a [jar::Operation]) -> Answer
     Answer { status: answer.status(), headers: answer.headers(), cookies, body: None }
 }
 
-fn operations(headers: &HeaderMap, kept: &Kept<'_>) -> Vec<jar::Operation> {
+pub(super) fn operations(headers: &HeaderMap, kept: &Kept<'_>) -> Vec<jar::Operation> {
     let lines = headers.get_all(header::SET_COOKIE).iter();
     lines.filter_map(|line| jar::read(line.as_bytes(), &kept.place, kept.now).ok()).collect()
 }

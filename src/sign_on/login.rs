@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 
 use super::destination;
 use super::fields::{Fields, render};
@@ -174,10 +174,11 @@ impl Login {
 
     /// Whether this answer means that the app's own session has run out.
     #[must_use]
-    pub fn has_expired(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
-        let is_page = self.page().is_some_and(|page| page.split('?').next() == Some(asked_for));
-        // The login page itself may redirect to itself.
-        !is_page && self.expired.iter().any(|expired| expired.fits(asked_for, answer))
+    pub fn has_expired(&self, asked_for: &Uri, answer: &Answer<'_>) -> bool {
+        let (path, query) = (asked_for.path(), asked_for.query());
+        // The login page itself may redirect to itself; the same path with another query may be any page.
+        let is_page = self.page().is_some_and(|page| observe::Page::parse(page).fits(path, query));
+        self.expired.iter().any(|expired| expired.fits(path, answer)) && !is_page
     }
 }
 
@@ -205,7 +206,7 @@ fn success(sign_on: &schema::SignOn) -> schema::ObservedLogin {
 
 /// What tells that the app has forgotten the user.
 fn expired(sign_on: &schema::SignOn) -> Vec<schema::Expired> {
-    let unauthorised = schema::Expired { status: vec![StatusPattern::Code(401)], location: None };
+    let unauthorised = schema::Expired { status: vec![StatusPattern::Code(401)], ..Default::default() };
     sign_on.expired.clone().map_or_else(|| vec![schema::Expired::default(), unauthorised], |expired| vec![expired])
 }
 

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::config::schema::{self, AppAccount};
 use crate::identity::Identity;
-use crate::observe::ObserveError;
+use crate::observe::{ObserveError, Observer};
 use crate::session::Typed;
 
 pub use digest::{AUTHENTICATION_INFO, Asked, Challenge, NoAnswer};
@@ -35,6 +35,7 @@ pub use nonces::{Nonces, Turn};
 pub struct SignOn {
     way: Way,
     credentials: Source,
+    leaving: Option<Observer>,
     flights: Flights,
 }
 
@@ -98,13 +99,20 @@ impl SignOn {
             }
             _ => Way::Login(Box::new(Login::compile(sign_on)?)),
         };
-        Ok(Self { way, credentials, flights: Flights::default() })
+        let leaving = (!sign_on.logout.is_empty()).then(|| Observer::of_logouts(&sign_on.logout)).transpose()?;
+        Ok(Self { way, credentials, leaving, flights: Flights::default() })
     }
 
     /// By which way.
     #[must_use]
     pub fn way(&self) -> &Way {
         &self.way
+    }
+
+    /// Sees people sign out of the app.
+    #[must_use]
+    pub fn leaving(&self) -> Option<&Observer> {
+        self.leaving.as_ref()
     }
 
     /// Who is on their way.

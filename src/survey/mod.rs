@@ -9,10 +9,13 @@ mod attempts;
 mod exposed;
 mod findings;
 mod leaving;
+mod login_page;
 mod matchers;
 mod page;
 mod passage;
+mod public_paths;
 mod sighting;
+mod signing_on;
 mod tee;
 #[cfg(test)]
 mod tests;
@@ -38,7 +41,7 @@ use crate::timers::Timers;
 
 pub use findings::Findings;
 pub use passage::News;
-pub use yaml::{as_route, printable};
+pub use yaml::{as_route, printable, switched};
 
 /// Open streams and WebSockets may take so long to end.
 const DRAIN_SECONDS: u64 = 1;
@@ -112,7 +115,7 @@ fn look_on(
         };
         server::run(bound.into_workers(), worker, connect).await.context("listening")?;
         passage.settle_questions().await;
-        let strangers = passage.ask_as_stranger_for_the_last_page().await;
-        Ok(analysis::of(&url, &passage.take_journal(), strangers.as_ref()))
+        let strangers = passage.ask_as_stranger().await;
+        Ok(analysis::of(&url, &passage.take_journal(), &strangers))
     })
 }

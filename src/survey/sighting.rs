@@ -77,6 +77,15 @@ pub struct Said {
     pub body: Option<Bytes>,
 }
 
+/// What a stranger sees, asked by ourselves when the user is gone.
+#[derive(Debug, Clone, Default)]
+pub struct Strangers {
+    /// Where the user was last: path and query.
+    pub last_page: Option<(String, Said)>,
+    /// What may be the sign-in page.
+    pub sign_in_pages: Vec<(String, Said)>,
+}
+
 /// A page asked by ourselves, in between: as its user would, and as a stranger.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -195,6 +204,13 @@ fn user_field(fields: &[Field], values: &[Typed]) -> Option<usize> {
         (0..fields.len()).filter(may_name).filter(|at| words::is_user(&fields[*at].name)).min_by_key(distance);
     let before = || password.checked_sub(1).filter(may_name).filter(|at| !words::is_token(&fields[*at].name));
     called_so.or_else(before)
+}
+
+impl Question {
+    /// Path and query.
+    pub fn target(&self) -> String {
+        self.query.as_ref().map_or_else(|| self.path.clone(), |query| format!("{}?{query}", self.path))
+    }
 }
 
 impl Sighting {

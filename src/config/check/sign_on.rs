@@ -3,7 +3,7 @@
 use regex::bytes::Regex;
 
 use super::Checks;
-use super::observe::{POINTER_HINT, check_regex, is_page, is_pointer};
+use super::observe::{POINTER_HINT, check_expired, check_logouts, check_regex, is_page, is_pointer};
 use super::rule::check_path;
 use super::syntax::is_token;
 use crate::config::schema::{Config, CookieHandling, Credentials, KeptCredentials, Route, SignOn, SignOnSuccess};
@@ -23,6 +23,7 @@ pub(super) fn check(route: &Route, key: &str, config: &Config, checks: &mut Chec
         (false, true) => check_without_a_form(sign_on, key, "digest: true", checks),
         (false, false) => check_login(route, sign_on, key, checks),
     }
+    check_logouts(&sign_on.logout, key, route.path.as_deref().unwrap_or("/"), checks);
     check_credentials(&sign_on.credentials, key, config, checks);
     checks.more_than_zero(format!("{key}.timeout"), sign_on.timeout);
 }
@@ -69,11 +70,7 @@ fn check_login(route: &Route, sign_on: &SignOn, key: &str, checks: &mut Checks<'
         }
         None => {}
     }
-    let expired = sign_on.expired.as_ref().and_then(|expired| expired.location.as_deref());
-    if expired.is_some_and(|page| !is_page(page)) {
-        let message = "expected a path such as /login, or /login*, or /index.php?page=login";
-        checks.problem(format!("{key}.expired.location"), message);
-    }
+    check_expired(sign_on.expired.as_ref(), key, checks);
 }
 
 /// SECURITY: a path, so that no credentials go anywhere but to the route's own upstream.
@@ -168,6 +165,7 @@ mod tests {
             "action: /app/api/login, json: true, credentials: { username: svc, password: x }",
             "action: /app/in, success: { status: 302, location_not: /app/in*, json: { /ok: true }, probe: { path: /app/me, regex: Hello } }",
             "login_page: /app/login, expired: { status: 401 }, timeout: 1s",
+            "login_page: /app/login, expired: { delete_cookie: sid* }, logout: { path: /app/out, query: { do: out } }",
         ] {
             assert_eq!(problems(&route(sign_on, ", cookies: vault")), [""; 0], "{sign_on}");
         }
@@ -191,6 +189,8 @@ mod tests {
             ("login_page: /app/l, success: { probe: { path: /me } }", "success.probe.path: no request of this route"),
             ("login_page: /app/l, success: { probe: { path: /app, regex: '(a)' } }", "probe.regex: needs no group"),
             ("login_page: /app/l, expired: { location: x }", "expired.location: expected a path"),
+            ("login_page: /app/l, expired: { delete_cookie: 'a;*' }", "expired.delete_cookie: expected the name"),
+            ("login_page: /app/l, logout: { path: /out }", "logout[0].path: no request of this route"),
             ("login_page: /app/l, credentials: { username: a }", "credentials: needs `password`"),
             ("login_page: /app/l, credentials: {}", "credentials: needs `file`"),
             ("login_page: /app/l, credentials: { file: /nowhere }", "cannot be read"),

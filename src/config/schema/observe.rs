@@ -130,12 +130,15 @@ pub struct ObservedLogout {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expired {
-    /// `401`, `3xx` or a list of such; none = 3xx.
+    /// `401`, `3xx` or a list of such; none = 3xx, or with `delete_cookie` any.
     #[serde(deserialize_with = "shapes::one_or_many")]
     #[schemars(schema_with = "shapes::one_or_many_schema::<StatusPattern>")]
     pub status: Vec<StatusPattern>,
-    /// The path to which they redirect, or its beginning with `*`; null = the login page for redirects.
+    /// The path to which they redirect, or its beginning with `*`; null = the login page for redirects, or with
+    /// `delete_cookie` anywhere.
     pub location: Option<String>,
+    /// A cookie that they delete, or the beginning of its name with `*`.
+    pub delete_cookie: Option<String>,
 }
 
 /// A page that says who is signed in.

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use http::{Response, Uri};
 
 use super::errand::{Errand, Errands};
 use super::{Served, Unsent, refused};
@@ -16,6 +16,7 @@ use crate::http::body::RequestBody;
 use crate::observe::Answer;
 use crate::pipeline::Exchange;
 use crate::pipeline::body::Body;
+use crate::pipeline::observing::operations;
 use crate::reject::Reject;
 use crate::session::{Change, CookieChanges, Session};
 use crate::sign_on::{Flight, SignOn};
@@ -51,15 +52,17 @@ impl Exchange<'_> {
         mut exposed: Exposed,
     ) -> Served {
         let times = session.signed_on(errands.vault);
-        let path = parts.uri.path().to_owned();
+        let asked_for = parts.uri.clone();
         let may_repeat = parts.method.is_idempotent() && body.is_empty() && self.settled.handshake.is_none();
         let again = may_repeat.then(|| parts.clone());
+        // Whoever signs out at the app is not signed on again; what ends it here comes later.
+        let leaves = sign_on.leaving().is_some_and(|leaving| leaving.watch(parts).is_some());
         let (mut answer, mut wanted) = self.forward_for(errands.route, session, parts, body).await?;
-        if errands.login.has_expired(&path, &head(&answer)) {
+        if !leaves && self.has_expired(errands, session, &asked_for, &answer) {
             match (self.log_in_once(errands, sign_on, session, times).await, again) {
                 (Ok(lines), Some(again)) => {
                     exposed.extend(lines);
-                    (answer, wanted) = self.ask_once_more(errands, sign_on, session, again, &path).await?;
+                    (answer, wanted) = self.ask_once_more(errands, sign_on, session, again, &asked_for).await?;
                 }
                 (Ok(lines), None) => {
                     exposed.extend(lines);
@@ -81,18 +84,25 @@ impl Exchange<'_> {
         sign_on: &SignOn,
         session: &Session,
         mut again: Parts,
-        path: &str,
+        asked_for: &Uri,
     ) -> Served {
         let none = RequestBody::kept(Bytes::new(), &self.worker.timers);
         let (answer, wanted) = self.forward_for(errands.route, session, &mut again, none).await?;
         if let Some(flight) = self.flight(sign_on, session) {
-            match errands.login.has_expired(path, &head(&answer)) {
+            match self.has_expired(errands, session, asked_for, &answer) {
                 // Another login would help as little: perhaps the page is not for this user.
                 true => flight.failed(self.settled.now),
                 false => flight.succeeded(),
             }
         }
         Ok((answer, wanted))
+    }
+
+    /// Whether the app has forgotten the user.
+    fn has_expired(&self, errands: &Errands<'_>, session: &Session, asked_for: &Uri, answer: &Response<Body>) -> bool {
+        let (status, headers) = (answer.status(), answer.headers());
+        let cookies = self.with_kept(errands.route, session, asked_for.path(), |kept| operations(headers, kept));
+        errands.login.has_expired(asked_for, &Answer { status, headers, cookies: &cookies, body: None })
     }
 
     fn flight(&self, sign_on: &SignOn, session: &Session) -> Option<Arc<Flight>> {
@@ -161,10 +171,6 @@ impl Exchange<'_> {
         );
         Ok(exposed)
     }
-}
-
-fn head(answer: &Response<Body>) -> Answer<'_> {
-    Answer { status: answer.status(), headers: answer.headers(), cookies: &[], body: None }
 }
 
 /// Cookies for the browser itself that came up on the way; the answer's own word on the same name counts more.
