@@ -135,13 +135,13 @@ impl RequestBody {
     #[must_use]
     pub fn captured(mut self, capture: Option<Capture>) -> Self {
         self.capture = capture;
-        self.note(None);
+        self.note(None, self.is_empty());
         self
     }
 
-    fn note(&self, data: Option<&Bytes>) {
+    fn note(&self, data: Option<&Bytes>, is_end: bool) {
         if let Some(capture) = &self.capture {
-            capture.note(data, self.is_empty());
+            capture.note(data, is_end);
         }
     }
 
@@ -257,7 +257,8 @@ impl Body for RequestBody {
             };
             this.pace.arrived();
             let Some(frame) = polled.transpose()? else {
-                this.note(None);
+                // Only here do chunks say that there are no more.
+                this.note(None, true);
                 return Poll::Ready(None);
             };
             // SECURITY: request trailers are dropped; none of them may ever become a header (RFC 9110 §6.5.1).
@@ -266,7 +267,7 @@ impl Body for RequestBody {
             if let Some(limit) = this.limit.filter(|limit| this.received > *limit) {
                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
             }
-            this.note(Some(&data));
+            this.note(Some(&data), this.is_empty());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }
