@@ -269,6 +269,43 @@ fn names_addresses_and_the_agent_stay_the_same_in_every_request_and_in_our_own()
     assert_eq!(seen[1].header("origin"), Some("https://shop.example:8443"));
 }
 
+/// The requests of a login that the gateway goes through on the user's behalf are like the user's own.
+#[test]
+fn a_user_who_is_signed_on_looks_like_one_browser() {
+    let app = App::with(|seen, stream| {
+        let said = match seen.line() {
+            "GET /login HTTP/1.1" => ok("<form method=post><input name=u><input type=password name=p></form>"),
+            "POST /login HTTP/1.1" => {
+                "HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: app=1; Path=/\r\nContent-Length: 0\r\n\r\n".into()
+            }
+            _ => ok("page"),
+        };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    let gateway = TestGateway::with_config(&format!(
+        "trusted_proxies: [127.0.0.1]\nroutes:\n  - {{ cookies: vault, sign_on: {{ login_page: /login }}, upstream: 'http://{}' }}",
+        app.address
+    ));
+    let mut browser = gateway.signed_in("ann");
+    browser.host = "shop.example:8443".into();
+    let steady = [
+        ("User-Agent", "Mozilla/5.0 (X11) odd"),
+        ("Accept-Language", "de"),
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    assert_eq!(browser.request("GET", "/page", &steady, b"").text(), "page");
+    let seen = app.seen();
+    assert_eq!(
+        seen.iter().map(Seen::line).collect::<Vec<_>>(),
+        ["GET /login HTTP/1.1", "POST /login HTTP/1.1", "GET /page HTTP/1.1"]
+    );
+    for other in &seen[..2] {
+        assert_eq!(bound_to(other), bound_to(&seen[2]), "{}", other.head);
+    }
+    assert_eq!(seen[1].header("origin"), Some("https://shop.example:8443"));
+}
+
 #[test]
 fn credentials_that_are_not_the_gateways_pass_as_they_are() {
     let app = with_login(|seen| ok(&seen.head));

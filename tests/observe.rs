@@ -228,3 +228,64 @@ fn where_a_form_tells_the_sign_in_no_other_form_of_a_stranger_passes() {
     browser.post("/login", &[("do", "show")]);
     assert_eq!(app.last().body, b"do=show");
 }
+
+/// SECURITY: PHP's `$_REQUEST` has the body's word where both the query and the body say what is wanted.
+#[test]
+fn where_the_query_tells_the_sign_in_no_body_can_make_it_another_request() {
+    let app = App::with(|seen, stream| {
+        let to = "HTTP/1.1 302 Found\r\nLocation: /saved\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(if seen.line().starts_with("POST") { to.into() } else { ok("page") }.as_bytes()).is_ok()
+    });
+    let observe = "login: { path: /doku, query: { do: login }, location_not: /doku, user: { form: u } }, \
+                   login_page: '/doku?do=login'";
+    let gateway = gateway(&app, observe, ", cookies: vault");
+    let form = "application/x-www-form-urlencoded";
+    let parts = "multipart/form-data; boundary=b";
+    let part =
+        |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let multipart = |name: &str| format!("{}{}--b--\r\n", part("u", "ann"), part(name, "save"));
+    let long = format!("u=ann&x={}&do=save", "x".repeat(70_000));
+    let sent = |browser: &mut Browser, kind: &str, body: &str| {
+        let origin = format!("http://{}", browser.host);
+        let headers = [("Content-Type", kind), ("Origin", &*origin), ("Accept", "text/html")];
+        browser.request("POST", "/doku?do=login", &headers, body.as_bytes()).header("location").map(str::to_owned)
+    };
+    for (kind, body) in [
+        (form, "do=save&u=ann"),
+        (form, "u=ann&do=login&do=save"),
+        (form, "u=ann&do[save]=1"),
+        (form, "u=ann&D%6f=save"),
+        (form, "u=ann&do+=login"),
+        (form, &long),
+        (parts, &multipart("do")),
+        (parts, &multipart("do[save]")),
+        (parts, "--b\r\nbroken"),
+        ("application/json", "{\"u\": \"ann\", \"do\": \"save\"}"),
+        ("application/json", "{\"u\": \"ann\", \"do\": [\"login\"]}"),
+        ("application/json", "[]"),
+        ("application/x-www-form-urlencoded, x", "do=save&u=ann"),
+        ("text/plain", "do=save&u=ann"),
+    ] {
+        let mut browser = gateway.browser();
+        assert_eq!(sent(&mut browser, kind, body).as_deref(), Some("/doku?do=login"), "{kind} {body:.60}");
+        assert_eq!((app.seen().len(), who(&mut browser)), (0, serde_json::Value::Null), "{kind} {body:.60}");
+        // Nor does it make somebody else of who is signed in.
+        let mut bob = gateway.browser();
+        assert_eq!(sent(&mut bob, form, "u=bob&p=x").as_deref(), Some("/saved"));
+        sent(&mut bob, kind, body);
+        assert_eq!(who(&mut bob), "bob", "{kind} {body:.60}");
+        browser.jar = bob.jar;
+        browser.sign_out();
+        app.forget();
+    }
+    for (kind, body) in [
+        (form, "u=ann&p=x"),
+        (form, "do=login&u=ann"),
+        (parts, &*multipart("p")),
+        ("application/json", "{\"u\": \"ann\"}"),
+    ] {
+        let mut browser = gateway.browser();
+        assert_eq!(sent(&mut browser, kind, body).as_deref(), Some("/saved"), "{kind} {body}");
+        assert_eq!(who(&mut browser), "ann", "{kind} {body}");
+    }
+}

@@ -83,6 +83,17 @@ impl Asked {
         !self.form.is_empty()
     }
 
+    /// Whether the query tells it, which a body may overrule.
+    pub fn reads_query(&self) -> bool {
+        !self.query.is_empty()
+    }
+
+    /// Whether what the query says holds after that body; `None`: a body of which not all is known.
+    pub fn is_left_by(&self, body: Option<&Sent<'_>>) -> bool {
+        self.query.is_empty()
+            || body.is_some_and(|sent| self.query.iter().all(|(name, value)| sent.leaves(name, value)))
+    }
+
     pub fn fits_form(&self, sent: &Sent<'_>) -> bool {
         self.form.iter().all(|(name, value)| sent.field(name).as_ref() == Some(value))
     }

@@ -33,11 +33,8 @@ impl Sent<'_> {
         if in_the_query {
             return None;
         }
-        let mut types = self.headers.get_all(header::CONTENT_TYPE).iter();
-        let (kind, another) = (types.next()?.to_str().ok()?, types.next());
-        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let (kind, essence) = self.kind()?;
         match essence.as_str() {
-            _ if another.is_some() => None,
             "application/x-www-form-urlencoded" => {
                 only(pairs(self.body).map(|(name, value)| (name.into_owned(), value.into_owned())), field)
             }
@@ -46,6 +43,50 @@ impl Sent<'_> {
             _ => None,
         }
     }
+
+    /// Whether the body leaves the parameter `name` of the query at `value`. SECURITY: where an app looks for it in both,
+    /// the body counts more (PHP's `$_REQUEST`); so what some app could read there as that parameter must say the same.
+    #[must_use]
+    pub fn leaves(&self, name: &str, value: &str) -> bool {
+        if self.body.is_empty() {
+            return true;
+        }
+        let says_nothing_else = |pairs: Vec<(String, String)>| {
+            let alike = |pair: &&(String, String)| is_like(&pair.0, name);
+            let mut alike = pairs.iter().take(MOST_FIELDS).filter(alike);
+            let (first, another) = (alike.next(), alike.next());
+            pairs.len() <= MOST_FIELDS && another.is_none() && first.is_none_or(|(n, v)| n == name && v == value)
+        };
+        let Some((kind, essence)) = self.kind() else { return false };
+        match essence.as_str() {
+            "application/x-www-form-urlencoded" => {
+                says_nothing_else(pairs(self.body).into_owned().take(MOST_FIELDS + 1).collect())
+            }
+            "multipart/form-data" => {
+                boundary(kind).and_then(|boundary| parts(self.body, boundary)).is_some_and(says_nothing_else)
+            }
+            json if json == "application/json" || json.ends_with("+json") => {
+                let object = strict_json::parse(self.body).filter(Value::is_object);
+                let pairs = |json: Value| json.as_object().into_iter().flatten().map(pair_of).collect();
+                object.is_some_and(|json| says_nothing_else(pairs(json)))
+            }
+            // Who knows what the app makes of it.
+            _ => false,
+        }
+    }
+
+    /// The only `Content-Type`, and without its parameters.
+    fn kind(&self) -> Option<(&str, String)> {
+        let mut types = self.headers.get_all(header::CONTENT_TYPE).iter();
+        let (kind, another) = (types.next()?.to_str().ok()?, types.next());
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        another.is_none().then_some((kind, essence))
+    }
+}
+
+/// What is no text is no value of a parameter.
+fn pair_of((name, value): (&String, &Value)) -> (String, String) {
+    (name.clone(), text(value).unwrap_or_else(|| value.to_string()))
 }
 
 impl Sent<'_> {

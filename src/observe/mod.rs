@@ -193,9 +193,10 @@ impl Observer {
         }
         let reads_body =
             logins.iter().any(|login| login.reads_form()) || logouts.iter().any(|one| one.asked.reads_form());
+        let needs_body = |login: &&Login| login.asked.reads_form() || login.asked.reads_query();
         Some(Watch {
             observer: self,
-            needs_form: !self.is_open(method, path, query) && logins.iter().all(|login| login.asked.reads_form()),
+            needs_form: !self.is_open(method, path, query) && logins.iter().all(needs_body),
             logins,
             logouts,
             path: path.into(),
@@ -252,7 +253,7 @@ impl Watch<'_> {
     pub fn is_sign_in(&self) -> bool {
         self.body.with(|body| {
             let sent = self.sent(body);
-            self.logins.iter().any(|login| login.asked.fits_form(&sent))
+            self.logins.iter().any(|login| login.is_meant(&sent, body.is_some()))
         })
     }
 
@@ -277,7 +278,9 @@ impl Watch<'_> {
     pub fn judge(&self, answer: &Answer<'_>) -> Verdict {
         self.body.with(|body| {
             let sent = self.sent(body);
-            let login = self.logins.iter().find(|login| login.has_succeeded(&self.path, &sent, answer));
+            let has_succeeded =
+                |login: &&&Login| login.is_meant(&sent, body.is_some()) && login.has_succeeded(&self.path, answer);
+            let login = self.logins.iter().find(has_succeeded);
             if let Some(login) = login {
                 return login.verdict(&sent, answer, self.observer.probe.is_some());
             }
@@ -297,15 +300,20 @@ impl Login {
     }
 
     fn reads_form(&self) -> bool {
-        self.asked.reads_form() || matches!(self.user, Some(UserSource::Form(_)))
+        self.asked.reads_form() || self.asked.reads_query() || matches!(self.user, Some(UserSource::Form(_)))
     }
 
     fn reads_answer(&self) -> bool {
         self.success.reads_body() || self.user.as_ref().is_some_and(UserSource::reads_answer)
     }
 
-    fn has_succeeded(&self, path: &str, sent: &fields::Sent<'_>, answer: &Answer<'_>) -> bool {
-        self.asked.fits_form(sent) && self.success.fits_head(path, answer) && self.success.fits_body(answer)
+    /// Whether what was sent makes it this sign-in. SECURITY: of a body that `is_whole` not, nobody knows.
+    fn is_meant(&self, sent: &fields::Sent<'_>, is_whole: bool) -> bool {
+        self.asked.fits_form(sent) && self.asked.is_left_by(is_whole.then_some(sent))
+    }
+
+    fn has_succeeded(&self, path: &str, answer: &Answer<'_>) -> bool {
+        self.success.fits_head(path, answer) && self.success.fits_body(answer)
     }
 
     fn verdict(&self, sent: &fields::Sent<'_>, answer: &Answer<'_>, is_probed: bool) -> Verdict {
