@@ -116,11 +116,20 @@ impl UserSource {
         matches!(self, Self::Json(_) | Self::Regex(_))
     }
 
-    /// The name, if there is one and only one.
-    pub fn name(&self, sent: &Sent<'_>, answer: &Answer<'_>) -> Option<String> {
+    /// The name as it was typed, if it was.
+    pub fn typed(&self, sent: &Sent<'_>) -> Option<String> {
         let name = match self {
             Self::Form(field) => sent.field(field),
             Self::Basic => Credentials::read(sent.headers).map(|credentials| credentials.user),
+            Self::Header(_) | Self::Json(_) | Self::Regex(_) | Self::Fixed(_) => None,
+        };
+        name.filter(|name| !name.is_empty())
+    }
+
+    /// The name, if there is one and only one.
+    pub fn name(&self, sent: &Sent<'_>, answer: &Answer<'_>) -> Option<String> {
+        let name = match self {
+            Self::Form(_) | Self::Basic => self.typed(sent),
             Self::Header(name) => only_line(answer.headers, name),
             Self::Json(pointer) => text(strict_json::parse(answer.body?)?.pointer(pointer)?),
             Self::Regex(regex) => captured(regex, answer.body?),

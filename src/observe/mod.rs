@@ -44,6 +44,7 @@ pub struct Observer {
     login_page: Box<str>,
     expired: Option<Expired>,
     probe: Option<Probe>,
+    regulates: bool,
     voucher: VaultId,
 }
 
@@ -89,6 +90,8 @@ pub struct Watch<'o> {
     logouts: Vec<&'o Logout>,
     /// Whether it is a sign-in only if the form says so.
     needs_form: bool,
+    /// Whether it brings something that was typed: a look at the form is no try.
+    brings_body: bool,
     path: Box<str>,
     query: Option<Box<str>>,
     /// Those of the request that matter.
@@ -96,11 +99,22 @@ pub struct Watch<'o> {
     body: Capture,
 }
 
+/// Somebody tries to sign in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Under this name.
+    pub user: Option<String>,
+    /// Whether who has signed in tries again with every request.
+    pub repeats: bool,
+}
+
 /// What an answer means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing.
+    /// Nothing; or somebody who tried to sign in did not.
     Nothing,
+    /// Somebody signed in, and nothing says who.
+    Unnamed,
     /// Somebody signed in.
     SignedIn {
         /// Who, if the request or the answer say so.
@@ -136,6 +150,7 @@ impl Observer {
             login_page: login_page.into(),
             expired,
             probe: observe.probe.as_ref().map(Probe::compile).transpose()?,
+            regulates: observe.regulation,
             voucher,
         })
     }
@@ -197,6 +212,7 @@ impl Observer {
         Some(Watch {
             observer: self,
             needs_form: !self.is_open(method, path, query) && logins.iter().all(needs_body),
+            brings_body: !matches!(*method, Method::GET | Method::HEAD),
             logins,
             logouts,
             path: path.into(),
@@ -254,6 +270,34 @@ impl Watch<'_> {
         self.body.with(|body| {
             let sent = self.sent(body);
             self.logins.iter().any(|login| login.is_meant(&sent, body.is_some()))
+        })
+    }
+
+    /// How much of a body must be read, before the app may see the request, to know who tries to sign in.
+    #[must_use]
+    pub fn names_user_in(&self) -> Option<usize> {
+        let reads = self.observer.regulates && self.logins.iter().any(|login| login.reads_form());
+        reads.then_some(LONGEST_FORM)
+    }
+
+    /// Whether somebody tries to sign in with this request, and under which name, if that is known; where such tries
+    /// count. Of a body that is too long it is not known; where the path alone tells the sign-in it is a try even so.
+    #[must_use]
+    pub fn attempt(&self) -> Option<Attempt> {
+        if !self.observer.regulates {
+            return None;
+        }
+        self.body.with(|body| {
+            let sent = self.sent(body);
+            let is_tried = |login: &&&Login| match login.user {
+                Some(UserSource::Basic) => Credentials::read(&self.headers).is_some(),
+                _ => self.brings_body && body != Some(b"") && login.is_meant(&sent, body.is_some()),
+            };
+            let login = self.logins.iter().find(is_tried)?;
+            Some(Attempt {
+                user: login.user.as_ref().and_then(|source| source.typed(&sent)),
+                repeats: matches!(login.user, Some(UserSource::Basic)),
+            })
         })
     }
 
@@ -323,7 +367,7 @@ impl Login {
                 event = "observed_login_ignored",
                 "an app has signed somebody in, and nothing says whom: no session is theirs"
             );
-            return Verdict::Nothing;
+            return Verdict::Unnamed;
         }
         Verdict::SignedIn { claims, repeats: matches!(self.user, Some(UserSource::Basic)) }
     }

@@ -50,7 +50,7 @@ fn judged(config: &Value, form: &str, (status, lines, body): Said<'_>) -> Verdic
 fn user(config: &Value, said: Said<'_>) -> Option<String> {
     match judged(config, "username=ann&password=x", said) {
         Verdict::SignedIn { claims, .. } => Some(claims.map_or("?".into(), |claims| claims.user)),
-        Verdict::Nothing => None,
+        Verdict::Nothing | Verdict::Unnamed => None,
         Verdict::SignedOut => panic!("signed out"),
     }
 }
