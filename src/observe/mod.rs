@@ -10,6 +10,7 @@ pub mod fields;
 mod page;
 mod probe;
 mod strict_json;
+mod watch;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -25,6 +26,7 @@ pub use asked::Credentials;
 use asked::{Asked, UserSource};
 pub use page::Page;
 pub use probe::Probe;
+pub use watch::{Attempt, Verdict, Watch};
 
 /// How much is kept of a request that may sign in; more is no sign-in form.
 const LONGEST_FORM: usize = 64 * 1024;
@@ -80,50 +82,6 @@ pub enum ObserveError {
     /// Not a regular expression.
     #[error(transparent)]
     Regex(#[from] regex::Error),
-}
-
-/// A request that may sign in or out, on its way to the app.
-#[derive(Debug)]
-pub struct Watch<'o> {
-    observer: &'o Observer,
-    logins: Vec<&'o Login>,
-    logouts: Vec<&'o Logout>,
-    /// Whether it is a sign-in only if the form says so.
-    needs_form: bool,
-    /// Whether it brings something that was typed: a look at the form is no try.
-    brings_body: bool,
-    path: Box<str>,
-    query: Option<Box<str>>,
-    /// Those of the request that matter.
-    headers: HeaderMap,
-    body: Capture,
-}
-
-/// Somebody tries to sign in.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Under this name.
-    pub user: Option<String>,
-    /// Whether who has signed in tries again with every request.
-    pub repeats: bool,
-}
-
-/// What an answer means.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing; or somebody who tried to sign in did not.
-    Nothing,
-    /// Somebody signed in, and nothing says who.
-    Unnamed,
-    /// Somebody signed in.
-    SignedIn {
-        /// Who, if the request or the answer say so.
-        claims: Option<Claims>,
-        /// Whether it is said with every request: then it is news once only.
-        repeats: bool,
-    },
-    /// Somebody signed out.
-    SignedOut,
 }
 
 impl Observer {
@@ -235,102 +193,6 @@ impl Observer {
         // The sign-in page itself may redirect to itself.
         self.expired.as_ref().is_some_and(|expired| expired.fits(path, answer))
             && !self.is_way_in(&Method::GET, path, query)
-    }
-}
-
-impl Watch<'_> {
-    /// Keeps the body of the request as it goes by.
-    #[must_use]
-    pub fn capture(&self) -> Capture {
-        self.body.clone()
-    }
-
-    /// The request's headers, as far as they matter.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// Whether the request may sign in: another site must not have sent it.
-    #[must_use]
-    pub fn may_sign_in(&self) -> bool {
-        !self.logins.is_empty()
-    }
-
-    /// Whether a stranger's body must be read, no longer than this, before the app may see the request. SECURITY:
-    /// where other forms have the same path, they are not for strangers.
-    #[must_use]
-    pub fn needs_form(&self) -> Option<usize> {
-        self.needs_form.then_some(LONGEST_FORM)
-    }
-
-    /// Whether the body that went by makes it a sign-in.
-    #[must_use]
-    pub fn is_sign_in(&self) -> bool {
-        self.body.with(|body| {
-            let sent = self.sent(body);
-            self.logins.iter().any(|login| login.is_meant(&sent, body.is_some()))
-        })
-    }
-
-    /// How much of a body must be read, before the app may see the request, to know who tries to sign in.
-    #[must_use]
-    pub fn names_user_in(&self) -> Option<usize> {
-        let reads = self.observer.regulates && self.logins.iter().any(|login| login.reads_form());
-        reads.then_some(LONGEST_FORM)
-    }
-
-    /// Whether somebody tries to sign in with this request, and under which name, if that is known; where such tries
-    /// count. Of a body that is too long it is not known; where the path alone tells the sign-in it is a try even so.
-    #[must_use]
-    pub fn attempt(&self) -> Option<Attempt> {
-        if !self.observer.regulates {
-            return None;
-        }
-        self.body.with(|body| {
-            let sent = self.sent(body);
-            let is_tried = |login: &&&Login| match login.user {
-                Some(UserSource::Basic) => Credentials::read(&self.headers).is_some(),
-                _ => self.brings_body && body != Some(b"") && login.is_meant(&sent, body.is_some()),
-            };
-            let login = self.logins.iter().find(is_tried)?;
-            Some(Attempt {
-                user: login.user.as_ref().and_then(|source| source.typed(&sent)),
-                repeats: matches!(login.user, Some(UserSource::Basic)),
-            })
-        })
-    }
-
-    fn sent<'s>(&'s self, body: Option<&'s [u8]>) -> fields::Sent<'s> {
-        fields::Sent { query: self.query.as_deref(), headers: &self.headers, body: body.unwrap_or_default() }
-    }
-
-    /// Whether the answer's body will be read, so that it must not be compressed.
-    #[must_use]
-    pub fn reads_answers(&self) -> bool {
-        self.logins.iter().any(|login| login.reads_answer())
-    }
-
-    /// Whether the head of the answer leaves it open, and the body must be read.
-    #[must_use]
-    pub fn must_read(&self, answer: &Answer<'_>) -> bool {
-        self.logins.iter().any(|login| login.reads_answer() && login.success.fits_head(&self.path, answer))
-    }
-
-    /// What the answer means.
-    #[must_use]
-    pub fn judge(&self, answer: &Answer<'_>) -> Verdict {
-        self.body.with(|body| {
-            let sent = self.sent(body);
-            let has_succeeded =
-                |login: &&&Login| login.is_meant(&sent, body.is_some()) && login.has_succeeded(&self.path, answer);
-            let login = self.logins.iter().find(has_succeeded);
-            if let Some(login) = login {
-                return login.verdict(&sent, answer, self.observer.probe.is_some());
-            }
-            let ended = |logout: &&&Logout| logout.asked.fits_form(&sent) && fits_any(&logout.statuses, answer.status);
-            self.logouts.iter().find(ended).map_or(Verdict::Nothing, |_| Verdict::SignedOut)
-        })
     }
 }
 

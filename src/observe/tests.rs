@@ -181,7 +181,7 @@ fn a_form_that_is_too_long_or_broken_off_names_nobody() {
     let said: Said<'_> = (302, &[("location", "/")], "");
     let long = format!("username=ann&x={}", "x".repeat(LONGEST_FORM));
     for form in ["", "username=ann&username=eve", "username=", &long] {
-        assert_eq!(judged(&config, form, said), Verdict::Nothing, "{}", &form[..form.len().min(60)]);
+        assert_eq!(judged(&config, form, said), Verdict::Unnamed, "{}", &form[..form.len().min(60)]);
     }
 }
 
@@ -210,7 +210,45 @@ fn basic_credentials_name_the_user_with_every_request() {
         ("Basic YW5u", 200),
         ("", 200),
     ] {
-        assert_eq!(verdict(authorization, status), Verdict::Nothing, "{authorization} {status}");
+        let nobody = if status == 401 { Verdict::Nothing } else { Verdict::Unnamed };
+        assert_eq!(verdict(authorization, status), nobody, "{authorization} {status}");
+    }
+}
+
+/// What is no try cannot fail.
+#[test]
+fn a_try_is_told_from_a_look_at_the_form() {
+    let by_form = json!({"login": {"method": [], "path": "/in", "form": {"do": "login"}, "status": "302", "user": {"form": "u"}}});
+    let by_path = json!({"login": {"method": [], "path": "/in", "status": "302", "user": {"form": "u"}}});
+    let by_query = json!({"login": {"path": "/in", "query": {"do": "login"}, "status": "302", "user": {"form": "u"}}});
+    let fixed = json!({"login": {"path": "/in", "status": "302", "user": {"fixed": "owner"}}});
+    let none = json!({"login": {"path": "/in", "status": "302", "user": {"form": "u"}}, "regulation": false});
+    let long = format!("u=ann&x={}", "x".repeat(LONGEST_FORM));
+    let (named, unnamed) = (Some(Some("ann")), Some(None));
+    for (config, method, target, body, expected) in [
+        (&by_form, "POST", "/in", "do=login&u=ann", named),
+        (&by_form, "POST", "/in", "do=save&u=ann", None),
+        (&by_form, "POST", "/in", &long, None),
+        (&by_form, "GET", "/in?do=login", "", None),
+        (&by_path, "POST", "/in", "u=ann&p=x", named),
+        (&by_path, "POST", "/in", "u=ann&u=eve", unnamed),
+        (&by_path, "POST", "/in", &long, unnamed),
+        (&by_path, "POST", "/in", "", None),
+        (&by_path, "GET", "/in?u=ann", "", None),
+        (&by_query, "POST", "/in?do=login", "u=ann", named),
+        (&by_query, "POST", "/in?do=login", "u=ann&do=save", None),
+        (&by_query, "POST", "/in?do=login", &long, None),
+        (&fixed, "POST", "/in", "password=x", unnamed),
+        (&none, "POST", "/in", "u=ann&p=x", None),
+    ] {
+        let observer = observer(config.clone());
+        let request = Request::builder().method(method).uri(target);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let watch = observer.watch(&parts).unwrap();
+        watch.capture().fill(body.as_bytes());
+        let tried = watch.attempt().map(|attempt| attempt.user);
+        assert_eq!(tried, expected.map(|user| user.map(str::to_owned)), "{config} {method} {target} {body:.40}");
     }
 }
 
