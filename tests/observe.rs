@@ -293,7 +293,7 @@ fn where_the_query_tells_the_sign_in_no_body_can_make_it_another_request() {
 fn limited(app: &App, observe: &str) -> TestGateway {
     TestGateway::with_config(&format!(
         "login: {{ form: null }}\ntrusted_proxies: [127.0.0.1]\n\
-         routes:\n  - {{ access: public, cookies: vault, observe: {{ {observe} }}, upstream: 'http://{}' }}",
+         routes:\n  - {{ access: public, observe: {{ {observe} }}, upstream: 'http://{}' }}",
         app.address
     ))
 }
