@@ -32,7 +32,7 @@ pub fn write_kept<'a>(
     let from_client =
         headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
     let named = from_client.filter(|pair| names.iter().any(|name| value_of(pair, name).is_some()));
-    let is_of_client = |name: &Box<str>| values(headers, name).next().is_some();
+    let is_of_client = |name: &str| values(headers, name).next().is_some();
     let kept = kept.filter(|pair| !names.iter().any(|name| value_of(pair, name).is_some() && is_of_client(name)));
     lines.push_joined(&COOKIE, b"; ", kept.chain(named));
 }
