@@ -116,6 +116,14 @@ impl UserSource {
         matches!(self, Self::Json(_) | Self::Regex(_))
     }
 
+    /// Where the name is looked for on a page, if it is.
+    pub fn mark(&self) -> Option<&Regex> {
+        match self {
+            Self::Regex(regex) => Some(regex),
+            Self::Form(_) | Self::Basic | Self::Header(_) | Self::Json(_) | Self::Fixed(_) => None,
+        }
+    }
+
     /// The name as it was typed, if it was.
     pub fn typed(&self, sent: &Sent<'_>) -> Option<String> {
         let name = match self {

@@ -15,6 +15,7 @@ mod watch;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use regex::bytes::Regex;
 
 use crate::config::schema::{self, StatusPattern};
 use crate::http::body::Capture;
@@ -206,7 +207,18 @@ impl Login {
     }
 
     fn reads_form(&self) -> bool {
-        self.asked.reads_form() || self.asked.reads_query() || matches!(self.user, Some(UserSource::Form(_)))
+        let of_user = self.user.as_ref().is_some_and(|user| matches!(user, UserSource::Form(_)));
+        of_user || self.asked.reads_form() || self.asked.reads_query() || self.marks().next().is_some()
+    }
+
+    /// What tells by the words of a page.
+    fn marks(&self) -> impl Iterator<Item = &Regex> {
+        self.success.mark().into_iter().chain(self.user.as_ref().and_then(UserSource::mark))
+    }
+
+    /// Whether a page could say what it must without the app's doing. SECURITY: of a body that `is_whole` not, nobody knows.
+    fn may_be_repeated(&self, sent: &fields::Sent<'_>, is_whole: bool) -> bool {
+        self.marks().any(|mark| !is_whole || sent.matches(mark))
     }
 
     fn reads_answer(&self) -> bool {

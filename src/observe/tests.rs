@@ -164,7 +164,44 @@ fn only_what_is_surely_a_success_signs_anybody_in() {
     }
 }
 
-/// LG-05: a page that repeats what was typed, or that others write, proves nothing that was not asked for.
+/// LG-05: apps repeat what was typed on the page that says that it was wrong.
+#[test]
+fn a_page_that_may_repeat_what_was_typed_signs_nobody_in() {
+    let marked = json!({"login": {"path": "/login", "body": "Sign out|Abmelden", "user": {"form": "u"}}});
+    let named = json!({"login": {"path": "/login", "user": {"regex": "Hello, (\\w+)"}}});
+    let verdict = |config: &Value, target: &str, kind: &str, cookie: &str, body: &str, page: &str| {
+        let observer = observer(config.clone());
+        let request = Request::post(target).header("content-type", kind).header("cookie", cookie);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let watch = observer.watch(&parts).unwrap();
+        watch.capture().fill(body.as_bytes());
+        let headers = HeaderMap::new();
+        let answer = Answer { status: StatusCode::OK, headers: &headers, cookies: &[], body: Some(page.as_bytes()) };
+        matches!(watch.judge(&answer), Verdict::SignedIn { .. })
+    };
+    let form = "application/x-www-form-urlencoded";
+    let page = "<p>Hello, ann <a href=/out>Sign out</a>";
+    for config in [&marked, &named] {
+        assert!(verdict(config, "/login?next=/", form, "a=b", "u=ann&p=x", page));
+        let long = format!("u=ann&x={}", "x".repeat(LONGEST_FORM));
+        for (target, kind, cookie, body) in [
+            ("/login", form, "", "u=ann&next=Sign+out,+Hello,+ann"),
+            ("/login", form, "", "u=ann&%53ign%20out+Hello%2c+ann=1"),
+            ("/login?next=Sign%20out+Hello,+ann", form, "", "u=ann"),
+            ("/login", form, "last=Sign%20out%20Hello,%20ann", "u=ann"),
+            ("/login", "application/json", "", r#"{"u": "ann", "x": ["\u0053ign out \u0048ello, ann"]}"#),
+            ("/login", "multipart/form-data; boundary=b", "", "--b\r\nSign out Hello, ann"),
+            ("/login", form, "", &long),
+        ] {
+            assert!(!verdict(config, target, kind, cookie, body, page), "{config} {target} {cookie} {body:.60}");
+        }
+    }
+    // An object that looks like the one that was sent repeats nothing.
+    let object = json!({"login": {"path": "/login", "user": {"regex": "\"user\":\"(\\w+)\""}}});
+    let body = r#"{"user":"ann","password":"x"}"#;
+    assert!(verdict(&object, "/login", "application/json", "", body, r#"{"user":"ann","token":"t"}"#));
+}
+
 #[test]
 fn a_body_that_is_not_all_there_proves_nothing() {
     let config = json!({"login": {"path": "/login", "body_not": "wrong", "user": {"form": "username"}}});

@@ -137,8 +137,11 @@ impl Watch<'_> {
     pub fn judge(&self, answer: &Answer<'_>) -> Verdict {
         self.body.with(|body| {
             let sent = self.sent(body);
-            let has_succeeded =
-                |login: &&&Login| login.is_meant(&sent, body.is_some()) && login.has_succeeded(&self.path, answer);
+            let has_succeeded = |login: &&&Login| {
+                login.is_meant(&sent, body.is_some())
+                    && login.has_succeeded(&self.path, answer)
+                    && !login.may_be_repeated(&sent, body.is_some())
+            };
             let login = self.logins.iter().find(has_succeeded);
             if let Some(login) = login {
                 return login.verdict(&sent, answer, self.observer.probe.is_some());
