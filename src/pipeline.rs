@@ -4,6 +4,7 @@
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
 
 mod body;
+mod forgotten;
 mod lasting;
 mod observing;
 mod parking;
@@ -205,9 +206,18 @@ impl Exchange<'_> {
             Decision::Login => return Ok(self.challenge(route, &parts.uri)),
             Decision::Deny => return Err(Reject::forbidden(session.identity())),
         };
+        if let Some(watch) = &watch {
+            // PERF: boxed like the pages.
+            Box::pin(self.check_attempt(route, watch, session, &mut body)).await?;
+        }
         let asked = route.asked(parts);
         // PERF: shares the bytes of the request.
         let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
+        let mut underway = None;
+        if route.observer.is_some() && watch.is_none() && parts.method == Method::POST {
+            underway = self.form_underway(route, parts, session);
+            underway.iter().for_each(|form| body.capture(form.copy()));
+        }
         let served = match &route.sign_on {
             None => self.forward(route, permit, session, parts, body).await,
             Some(sign_on) => {
@@ -226,7 +236,10 @@ impl Exchange<'_> {
         let mut changes = Vec::new();
         if let (Some(_), Some(path)) = (route.watcher(), &path) {
             // PERF: boxed like the pages.
-            changes = Box::pin(self.observe(route, session, watch.as_deref(), path, &mut answer)).await;
+            changes = Box::pin(self.observe(route, session, watch.as_deref(), path, &mut answer)).await?;
+            if let (Some(form), [Change::Flush]) = (underway, &*changes) {
+                changes.extend(Box::pin(self.park_forgotten(route, *form)).await);
+            }
         }
         changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
         let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());

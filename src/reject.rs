@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::auth::endpoints;
 use crate::auth::origin::ForeignOrigin;
+use crate::auth::regulation::Banned;
 use crate::http::body::BodyError;
 use crate::http::respond::{self, Page};
 use crate::http::target::TargetError;
@@ -55,6 +56,9 @@ pub enum Reject {
     /// A form that signs in to an app, sent by a page of another site.
     #[error("the sign-in form was sent by another site")]
     CrossSite,
+    /// Too many failed sign-ins to an app.
+    #[error(transparent)]
+    Banned(#[from] Banned),
     /// The app does not let the user in with the credentials that it was given.
     #[error("the app does not accept the user's sign-on")]
     SignOn {
@@ -130,7 +134,7 @@ impl Reject {
             Self::Session(session::Error::Store(_) | session::Error::Outrun) | Self::SendAgain => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Banned(_) | Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
             Self::Session(session::Error::TooManySessions) => StatusCode::CONFLICT,
             Self::Session(session::Error::TooLargeForCookies) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout) => {
@@ -192,6 +196,7 @@ impl Reject {
             Self::Handshake(proxy::BadHandshake::Version) => {
                 vec![(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))]
             }
+            Self::Banned(banned) => vec![(header::RETRY_AFTER, HeaderValue::from(banned.retry_after.as_secs()))],
             Self::Session(session::Error::Guessing) => vec![(header::RETRY_AFTER, HeaderValue::from_static("60"))],
             Self::Session(session::Error::Store(_) | session::Error::Outrun) => {
                 vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))]

@@ -11,6 +11,8 @@ mod support;
 
 /// Who may pass a route, and what its app is told of the user.
 mod access;
+/// What apps were seen to do: cookies, framing, sockets and sign-outs as nobody would invent them.
+mod apps;
 /// What lies in stores that outlive the gateway.
 mod at_rest;
 /// Sessions that lie in the browser's cookies.

@@ -532,6 +532,86 @@ fn where_the_app_signs_people_in_it_is_asked_about_after_that() {
     }
 }
 
+/// An app with a sign-in of its own, which has forgotten everybody since the last one where a path says so.
+fn forgetful() -> App {
+    App::with(|seen, stream| {
+        let knows = seen.header("cookie").is_some_and(|line| line.contains("app=1"));
+        let answer = match seen.line() {
+            "POST /login HTTP/1.1" => {
+                "HTTP/1.1 302 Found\r\nLocation: /home\r\nSet-Cookie: app=1; Path=/\r\nContent-Length: 0\r\n\r\n".into()
+            }
+            "GET /forget HTTP/1.1" => {
+                "HTTP/1.1 200 OK\r\nSet-Cookie: app=; Max-Age=0; Path=/\r\nContent-Length: 0\r\n\r\n".into()
+            }
+            _ if knows => ok(&seen.head),
+            _ => "HTTP/1.1 302 Found\r\nLocation: /login?next=/\r\nContent-Length: 0\r\n\r\n".into(),
+        };
+        std::io::Write::write_all(stream, answer.as_bytes()).is_ok()
+    })
+}
+
+fn before(app: &App, more: &str) -> TestGateway {
+    TestGateway::with_config(&format!(
+        "login: {{ form: null }}\nroutes:\n  - {{ access: user, cookies: vault, upstream: 'http://{}', observe: {{ \
+         login: {{ path: /login, location_not: /login, user: {{ form: username }} }} }}{more} }}",
+        app.address
+    ))
+}
+
+#[test]
+fn a_form_that_meets_an_app_which_has_forgotten_its_sender_is_kept_for_that_user() {
+    let app = forgetful();
+    let gateway = before(&app, "");
+    let mut browser = gateway.browser();
+    for user in ["ann", "bob"] {
+        assert_eq!(browser.post("/login", &[("username", "ann")]).status, 302);
+        browser.get("/forget");
+        let old = browser.session_id();
+        let answer = send(&mut browser, "/save?id=3", FORM, BODY);
+        assert_eq!((answer.status, answer.header("location")), (302, Some("/login?next=/")), "the app's own word");
+        assert_ne!(browser.session_id(), old);
+        assert_eq!(browser.get("/.session/me").json()["authenticated"], false);
+        app.forget();
+        browser.post("/login", &[("username", user)]);
+        if user == "bob" {
+            assert_eq!(browser.get("/home").status, 200);
+            assert!(field(&browser.get(QUESTION), "cloakroom-form").is_none());
+            continue;
+        }
+        assert_eq!(browser.get("/home").header("location"), Some("/.session/parked?rd=/home"));
+        let page = browser.get("/.session/parked?rd=/home");
+        assert_eq!(press(&mut browser, &page, "/save?id=3").status, 200);
+        let seen = app.last();
+        assert_eq!((seen.line(), seen.body.as_slice()), ("POST /save?id=3 HTTP/1.1", BODY));
+        assert_eq!((seen.header("cookie"), seen.header("remote-user")), (Some("app=1"), Some("ann")));
+        assert_eq!(seen.header("content-type"), Some(FORM));
+        browser.sign_out();
+    }
+}
+
+#[test]
+fn of_what_an_app_has_forgotten_no_foreign_form_no_long_one_and_none_of_a_program_is_kept() {
+    let app = forgetful();
+    for (more, origin, mode, body) in [
+        ("", "https://evil.example", "navigate", BODY),
+        ("", "", "cors", BODY),
+        (", park: { max_size: 1KiB }", "", "navigate", &[b'a'; 1025]),
+        (", park: null", "", "navigate", BODY),
+    ] {
+        let gateway = before(&app, more);
+        let mut browser = gateway.browser();
+        browser.post("/login", &[("username", "ann")]);
+        browser.get("/forget");
+        let own = format!("http://{}", browser.host);
+        let origin = if origin.is_empty() { &own } else { origin };
+        let headers = [("Content-Type", FORM), ("Origin", origin), ("Accept", "text/html"), ("Sec-Fetch-Mode", mode)];
+        assert_eq!(browser.request("POST", "/save", &headers, body).status, 302);
+        browser.post("/login", &[("username", "ann")]);
+        assert_eq!(browser.get("/home").status, 200, "nothing is asked: {more} {origin} {mode}");
+        assert!(field(&browser.get(QUESTION), "cloakroom-form").is_none());
+    }
+}
+
 #[test]
 fn it_survives_a_restart_of_the_program() {
     let (app, dir) = (App::echoing(), tempfile::tempdir().unwrap());

@@ -270,6 +270,12 @@ fn a_websocket_outlives_a_reload_and_not_its_user() {
     assert_eq!(site.reload(&text(&["bob"])).status, 200);
     anns.is_ended();
     bobs.echoes();
+    // It still ends with its session, also where another route is in the place of its own by now.
+    assert_eq!(site.reload(&format!("login: {}\n{}", users(&["bob"]), routes(&[("/new", &app)]))).status, 200);
+    bobs.echoes();
+    let mut bob = bob;
+    assert_eq!(bob.sign_out().status, 200);
+    bobs.is_ended();
 }
 
 #[test]

@@ -138,7 +138,8 @@ impl RequestBody {
             None => capture.note(None, true),
             Some(flow) => {
                 flow.capture = Some(capture);
-                flow.note(None);
+                let is_end = flow.inner.is_end_stream();
+                flow.note(None, is_end);
             }
         }
     }
@@ -174,9 +175,9 @@ impl Flow {
         Box::new(Self { inner, limit, received: 0, pace, capture: None, held: VecDeque::new() })
     }
 
-    fn note(&self, data: Option<&Bytes>) {
+    fn note(&self, data: Option<&Bytes>, is_end: bool) {
         if let Some(capture) = &self.capture {
-            capture.note(data, self.inner.is_end_stream());
+            capture.note(data, is_end);
         }
     }
 }
@@ -269,7 +270,8 @@ impl Body for RequestBody {
             };
             flow.pace.arrived();
             let Some(frame) = polled.transpose()? else {
-                flow.note(None);
+                // Only here do chunks say that there are no more.
+                flow.note(None, true);
                 return Poll::Ready(None);
             };
             // SECURITY: request trailers are dropped; none of them may ever become a header (RFC 9110 §6.5.1).
@@ -278,7 +280,7 @@ impl Body for RequestBody {
             if let Some(limit) = flow.limit.filter(|limit| flow.received > *limit) {
                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
             }
-            flow.note(Some(&data));
+            flow.note(Some(&data), flow.inner.is_end_stream());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }

@@ -22,6 +22,7 @@ pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderL
 }
 
 /// Writes kept cookies, then those of the client that are called one of `names`, as one line; nothing when there are none.
+/// Of a name that was kept once and that the client has by now, what is kept is out of date.
 pub fn write_kept<'a>(
     kept: impl Iterator<Item = &'a [u8]>,
     headers: &'a HeaderMap,
@@ -31,6 +32,8 @@ pub fn write_kept<'a>(
     let from_client =
         headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
     let named = from_client.filter(|pair| names.iter().any(|name| value_of(pair, name).is_some()));
+    let is_of_client = |name: &str| values(headers, name).next().is_some();
+    let kept = kept.filter(|pair| !names.iter().any(|name| value_of(pair, name).is_some() && is_of_client(name)));
     lines.push_joined(&COOKIE, b"; ", kept.chain(named));
 }
 

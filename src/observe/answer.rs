@@ -122,6 +122,11 @@ impl Success {
         !self.json.is_empty() || self.body.is_some() || self.body_not.is_some()
     }
 
+    /// What the page must say, if that is asked for.
+    pub(super) fn mark(&self) -> Option<&Regex> {
+        self.body.as_ref()
+    }
+
     /// Whether all holds that the head says.
     #[must_use]
     pub fn fits_head(&self, asked_for: &str, answer: &Answer<'_>) -> bool {

@@ -8,19 +8,20 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::response::Parts as Head;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Collected, Empty, Limited};
 
 use super::body::Body;
 use super::{Exchange, Kept};
 use crate::auth::csrf;
+use crate::auth::watched::Try;
 use crate::gateway::Route;
 use crate::http::body::{BodyError, RequestBody};
 use crate::http::cookies;
 use crate::http::lines::HeaderLines;
 use crate::identity::Identity;
 use crate::jar::{self, Jar};
-use crate::observe::{Answer, Observer, Probe, Verdict, Watch};
+use crate::observe::{Answer, Attempt, Observer, Probe, Verdict, Watch};
 use crate::policy;
 use crate::proxy;
 use crate::reject::Reject;
@@ -58,6 +59,9 @@ impl Exchange<'_> {
     }
 
     /// What the answer says of who is signed in.
+    ///
+    /// # Errors
+    /// After too many failed sign-ins: nobody is told then how this one ended.
     pub(super) async fn observe(
         &self,
         route: &Route,
@@ -65,16 +69,15 @@ impl Exchange<'_> {
         watch: Option<&Watch<'_>>,
         path: &PathAndQuery,
         answer: &mut Response<Body>,
-    ) -> Vec<Change> {
-        let Some(observer) = route.watcher() else { return Vec::new() };
+    ) -> Result<Vec<Change>, Reject> {
+        let Some(observer) = route.watcher() else { return Ok(Vec::new()) };
         let operations = self.with_kept(route, session, path.path(), |kept| operations(answer.headers(), kept));
         let Some(watch) = watch else {
-            let is_theirs = |identity: &Identity| identity.proof == *observer.voucher().as_bytes();
-            let knew = session.identity().is_some_and(is_theirs);
-            return match knew && observer.has_expired(path, &head(answer, &operations)) {
+            let knew = vouched_for_by(observer, session).is_some();
+            return Ok(match knew && observer.has_expired(path, &head(answer, &operations)) {
                 true => vec![Change::Flush],
                 false => Vec::new(),
-            };
+            });
         };
         let body = match watch.must_read(&head(answer, &operations)) {
             true => answer.body_mut().peek(LONGEST_ANSWER).await,
@@ -82,17 +85,59 @@ impl Exchange<'_> {
         };
         let readable = !answer.headers().contains_key(header::CONTENT_ENCODING);
         let verdict = watch.judge(&Answer { body: body.as_deref().filter(|_| readable), ..head(answer, &operations) });
-        match verdict {
-            Verdict::Nothing => Vec::new(),
-            Verdict::SignedOut => vec![Change::Flush],
-            Verdict::SignedIn { claims, repeats } => {
-                let claims = match observer.probe() {
-                    Some(probe) => self.ask(route, probe, session, watch.headers(), &operations, claims).await,
-                    None => claims,
-                };
-                claims.and_then(|claims| self.sign_in_by(observer, route, claims, repeats)).into_iter().collect()
-            }
+        let (claims, repeats) = match verdict {
+            Verdict::SignedOut => return Ok(vec![Change::Flush]),
+            Verdict::Unnamed => return Ok(Vec::new()),
+            Verdict::Nothing => (None, false),
+            Verdict::SignedIn { claims, repeats } => match observer.probe() {
+                Some(probe) => (self.ask(route, probe, session, watch.headers(), &operations, claims).await, repeats),
+                None => (claims, repeats),
+            },
+        };
+        self.count_attempt(observer, watch, session, answer.status(), claims.is_some())?;
+        Ok(claims.and_then(|claims| self.sign_in_by(observer, route, claims, repeats)).into_iter().collect())
+    }
+
+    /// Whether somebody who tries to sign in to an app may; what was typed is read before the app sees any of it.
+    ///
+    /// # Errors
+    /// After too many failures, or when the client does not send it.
+    pub(super) async fn check_attempt(
+        &self,
+        route: &Route,
+        watch: &Watch<'_>,
+        session: &Session,
+        body: &mut RequestBody,
+    ) -> Result<(), Reject> {
+        if let Some(limit) = watch.names_user_in() {
+            body.hold(limit).await.map_err(proxy::Error::Client)?;
         }
+        let Some(observer) = &route.observer else { return Ok(()) };
+        match watch.attempt().filter(|attempt| !is_repeated(attempt, observer, session)) {
+            Some(attempt) => Ok(self.gateway.auth.check_try(&self.tried(observer, attempt))?),
+            None => Ok(()),
+        }
+    }
+
+    fn count_attempt(
+        &self,
+        observer: &Observer,
+        watch: &Watch<'_>,
+        session: &Session,
+        status: StatusCode,
+        has_succeeded: bool,
+    ) -> Result<(), Reject> {
+        // An app that fails, or asks to wait, has judged nobody.
+        let has_judged = has_succeeded || !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS);
+        let counts = |attempt: &Attempt| has_judged && !(has_succeeded && is_repeated(attempt, observer, session));
+        match watch.attempt().filter(counts) {
+            Some(attempt) => Ok(self.gateway.auth.count_try(&self.tried(observer, attempt), has_succeeded)?),
+            None => Ok(()),
+        }
+    }
+
+    fn tried(&self, observer: &Observer, attempt: Attempt) -> Try {
+        Try::new(observer.voucher(), attempt.user, self.settled.client.address, self.settled.now)
     }
 
     fn sign_in_by(&self, observer: &Observer, route: &Route, claims: Claims, repeats: bool) -> Option<Change> {
@@ -208,6 +253,17 @@ impl Exchange<'_> {
         let fresh = jar.matching(&kept.place, kept.now).map(jar::Cookie::pair);
         cookies::write_merged(fresh, asked_with, ours, &replaced, lines);
     }
+}
+
+/// Whoever is signed in by this app's word.
+pub(super) fn vouched_for_by<'s>(observer: &Observer, session: &'s Session) -> Option<&'s Identity> {
+    session.identity().filter(|identity| identity.proof == *observer.voucher().as_bytes())
+}
+
+/// Whether somebody who is signed in says so once more: they are not thrown out because others guess.
+fn is_repeated(attempt: &Attempt, observer: &Observer, session: &Session) -> bool {
+    let known = vouched_for_by(observer, session).map(|identity| &*identity.user);
+    attempt.repeats && known.is_some() && known == attempt.user.as_deref()
 }
 
 /// A request without a body.

@@ -113,7 +113,8 @@ impl Exchange<'_> {
         Ok(sessions.park(parking, &form, now).await?)
     }
 
-    fn errand(&self, parts: &Parts, session: &Session) -> Option<Errand> {
+    /// Where a form was going; `None` if it cannot be sent again.
+    pub(super) fn errand(&self, parts: &Parts, session: &Session) -> Option<Errand> {
         let target = parts.uri.path_and_query()?.as_str();
         // SECURITY: it becomes the address of a form, where browsers would take a second slash for a host.
         let is_of_this_host = target.starts_with('/') && !target[1..].starts_with(['/', '\\']);
