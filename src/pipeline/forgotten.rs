@@ -12,7 +12,8 @@ use super::Exchange;
 use super::observing::vouched_for_by;
 use crate::auth::parked::Answer;
 use crate::gateway::Route;
-use crate::http::body::Capture;
+use crate::http::body::{Capture, RequestBody};
+use crate::observe::Watch;
 use crate::session::{Change, Errand, Form, Session, TicketChange};
 
 /// A form on its way to an app that may not know its sender any more.
@@ -22,17 +23,19 @@ pub(super) struct Underway {
     copy: Capture,
 }
 
-impl Underway {
-    /// Keeps the body as it goes by.
-    pub(super) fn copy(&self) -> Capture {
-        self.copy.clone()
-    }
-}
-
 impl Exchange<'_> {
     /// What to copy of this request, if it is a form that may have to be kept.
-    pub(super) fn form_underway(&self, route: &Route, parts: &Parts, session: &Session) -> Option<Box<Underway>> {
-        let (observer, park) = (route.observer.as_ref()?, route.park?);
+    ///
+    /// PERF: boxed, as hardly any request is one.
+    pub(super) fn form_underway(
+        &self,
+        route: &Route,
+        parts: &Parts,
+        session: &Session,
+        watch: Option<&Watch<'_>>,
+        body: &mut RequestBody,
+    ) -> Option<Box<Underway>> {
+        let (observer, park) = (route.observer.as_ref()?, route.park.filter(|_| watch.is_none())?);
         let user = vouched_for_by(observer, session)?.user.clone();
         let largest = park.max_size.bytes().min(route.upstream.max_body_size().unwrap_or(u64::MAX));
         if self.settled.content_length > largest || !self.is_a_persons_form(parts) {
@@ -41,6 +44,7 @@ impl Exchange<'_> {
         let errand = Errand { user: Some(user), ..self.errand(parts, session)? };
         let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
         let copy = Capture::of(usize::try_from(largest).unwrap_or(usize::MAX));
+        body.capture(copy.clone());
         Some(Box::new(Underway { errand, content_type, copy }))
     }
 

@@ -11,8 +11,9 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Collected, Empty, Limited};
 
+use super::Exchange;
 use super::body::Body;
-use super::{Exchange, Kept};
+use super::forgotten::Underway;
 use crate::auth::csrf;
 use crate::auth::watched::Try;
 use crate::gateway::Route;
@@ -26,16 +27,33 @@ use crate::policy;
 use crate::proxy;
 use crate::reject::Reject;
 use crate::session::{Change, Claims, Session};
+use crate::vault::Kept;
 
 /// How much is read of an answer before its head goes on; no longer page is a sign-in's answer.
 const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// Who is signed in after an answer: the page to ask, and what a browser would bring along.
+struct Question<'q> {
+    route: &'q Route,
+    probe: &'q Probe,
+    session: &'q Session,
+    /// The request that was answered.
+    asked_with: &'q HeaderMap,
+    /// What its answer does to cookies.
+    operations: &'q [jar::Operation],
+}
 
 impl Exchange<'_> {
     /// Whether this request may sign in or out, and then what to look at.
     ///
     /// # Errors
     /// SECURITY: another site must not sign anybody in, as whomever it likes (login CSRF).
-    pub(super) fn watch<'r>(&self, route: &'r Route, parts: &mut Parts) -> Result<Option<Box<Watch<'r>>>, Reject> {
+    pub(super) fn watch<'r>(
+        &self,
+        route: &'r Route,
+        parts: &mut Parts,
+        body: &mut RequestBody,
+    ) -> Result<Option<Box<Watch<'r>>>, Reject> {
         let Some(watch) = route.watcher().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
         let host = self.settled.host.to_str().unwrap_or_default();
         if watch.may_sign_in() && !csrf::same_origin(&parts.headers, host) {
@@ -44,6 +62,7 @@ impl Exchange<'_> {
         if watch.reads_answers() {
             parts.headers.remove(header::ACCEPT_ENCODING);
         }
+        body.capture(watch.capture());
         // PERF: boxed, so that the future of a request that is not watched need not be large enough for it.
         Ok(Some(Box::new(watch)))
     }
@@ -67,30 +86,51 @@ impl Exchange<'_> {
         route: &Route,
         session: &Session,
         watch: Option<&Watch<'_>>,
+        underway: Option<Box<Underway>>,
         path: &PathAndQuery,
         answer: &mut Response<Body>,
     ) -> Result<Vec<Change>, Reject> {
         let Some(observer) = route.watcher() else { return Ok(Vec::new()) };
         let operations = self.with_kept(route, session, path.path(), |kept| operations(answer.headers(), kept));
-        let Some(watch) = watch else {
-            let knew = vouched_for_by(observer, session).is_some();
-            return Ok(match knew && observer.has_expired(path, &head(answer, &operations)) {
-                true => vec![Change::Flush],
-                false => Vec::new(),
-            });
-        };
-        let body = match watch.must_read(&head(answer, &operations)) {
+        if let Some(watch) = watch {
+            return self.judge(route, observer, session, watch, &operations, answer).await;
+        }
+        let knew = vouched_for_by(observer, session).is_some();
+        if !knew || !observer.has_expired(path, &head(answer, &operations)) {
+            return Ok(Vec::new());
+        }
+        let mut changes = vec![Change::Flush];
+        if let Some(form) = underway {
+            changes.extend(self.park_forgotten(route, *form).await);
+        }
+        Ok(changes)
+    }
+
+    /// What the answer to a watched request means.
+    async fn judge(
+        &self,
+        route: &Route,
+        observer: &Observer,
+        session: &Session,
+        watch: &Watch<'_>,
+        operations: &[jar::Operation],
+        answer: &mut Response<Body>,
+    ) -> Result<Vec<Change>, Reject> {
+        let body = match watch.must_read(&head(answer, operations)) {
             true => answer.body_mut().peek(LONGEST_ANSWER).await,
             false => None,
         };
         let readable = !answer.headers().contains_key(header::CONTENT_ENCODING);
-        let verdict = watch.judge(&Answer { body: body.as_deref().filter(|_| readable), ..head(answer, &operations) });
+        let verdict = watch.judge(&Answer { body: body.as_deref().filter(|_| readable), ..head(answer, operations) });
         let (claims, repeats) = match verdict {
             Verdict::SignedOut => return Ok(vec![Change::Flush]),
             Verdict::Unnamed => return Ok(Vec::new()),
             Verdict::Nothing => (None, false),
             Verdict::SignedIn { claims, repeats } => match observer.probe() {
-                Some(probe) => (self.ask(route, probe, session, watch.headers(), &operations, claims).await, repeats),
+                Some(probe) => {
+                    let question = Question { route, probe, session, asked_with: watch.headers(), operations };
+                    (self.ask(&question, claims).await, repeats)
+                }
                 None => (claims, repeats),
             },
         };
@@ -154,17 +194,9 @@ impl Exchange<'_> {
     }
 
     /// Asks the app who is signed in, with the cookies that this answer leaves the browser.
-    async fn ask(
-        &self,
-        route: &Route,
-        probe: &Probe,
-        session: &Session,
-        asked_with: &HeaderMap,
-        operations: &[jar::Operation],
-        typed: Option<Claims>,
-    ) -> Option<Claims> {
-        let request = self.question(route, probe, session, asked_with, operations)?;
-        let (lines, request) = request;
+    async fn ask(&self, question: &Question<'_>, typed: Option<Claims>) -> Option<Claims> {
+        let (lines, request) = self.write_question(question)?;
+        let Question { route, probe, .. } = question;
         let upstream = &route.upstream;
         let (parts, body) = request.into_parts();
         let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.generation.pools, upstream, &parts, body);
@@ -199,14 +231,8 @@ impl Exchange<'_> {
         }
     }
 
-    fn question(
-        &self,
-        route: &Route,
-        probe: &Probe,
-        session: &Session,
-        asked_with: &HeaderMap,
-        operations: &[jar::Operation],
-    ) -> Option<(HeaderLines, Request<NoBody>)> {
+    fn write_question(&self, question: &Question<'_>) -> Option<(HeaderLines, Request<NoBody>)> {
+        let Question { route, probe, session, asked_with, operations } = question;
         // The browser's path, as the whole configuration has it.
         let mut uri: Uri = probe.path().parse().ok()?;
         let path = uri.path().to_owned();

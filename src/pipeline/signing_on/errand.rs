@@ -9,7 +9,7 @@ use http::response::Parts as Head;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 
-use super::super::{Exchange, Kept};
+use super::super::Exchange;
 use crate::gateway::Route;
 use crate::http::body::BodyError;
 use crate::http::lines::HeaderLines;
@@ -21,6 +21,7 @@ use crate::policy;
 use crate::proxy;
 use crate::session::{Session, Typed, VaultId};
 use crate::sign_on::{Login, NoAnswer, NoLogin, Posted};
+use crate::vault::Kept;
 
 /// How much is read of each page on the way.
 const LONGEST_PAGE: usize = 256 * 1024;
