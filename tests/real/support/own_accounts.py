@@ -166,7 +166,7 @@ class NodeRed(App):
 
 
 class ShippedExample:
-    """A running gateway with `config/examples/NAME.yaml`; only ports, directories and `secure` are the test's.
+    """A running gateway with `config/examples/NAME.yaml`; only ports, directories, `secure` and patience are the test's.
 
     `files` lie beside it: what the example says that the deployer writes.
     """
@@ -180,6 +180,8 @@ class ShippedExample:
         config["listeners"] = [{"address": f"127.0.0.1:{self.port}"}]
         config["data_dir"] = str(root / "data")
         config["admin"] = {"address": f"127.0.0.1:{free_port()}"}
+        # A disk that other tests keep busy is no disk that has failed.
+        config.setdefault("store", {})["timeout"] = "5s"
         config.setdefault("session", {})["cookie"] = {"secure": "auto"}
         for beside, text in dict(files).items():
             (root / beside).write_text(text)
