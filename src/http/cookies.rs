@@ -21,7 +21,8 @@ pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderL
     lines.push_joined(&COOKIE, b"; ", others);
 }
 
-/// Writes kept cookies, then those of the client that are called one of `names`, as one line; nothing when there are none.
+/// Writes kept cookies, then those of the client that are called as one of `names` says ([`is_called`]), as one line;
+/// nothing when there are none.
 pub fn write_kept<'a>(
     kept: impl Iterator<Item = &'a [u8]>,
     headers: &'a HeaderMap,
@@ -30,7 +31,7 @@ pub fn write_kept<'a>(
 ) {
     let from_client =
         headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
-    let named = from_client.filter(|pair| names.iter().any(|name| value_of(pair, name).is_some()));
+    let named = from_client.filter(|pair| names.iter().any(|name| is_called(pair, name)));
     lines.push_joined(&COOKIE, b"; ", kept.chain(named));
 }
 
@@ -55,6 +56,30 @@ pub fn write_merged<'a>(
 pub fn sets(line: &HeaderValue, name: &str) -> bool {
     let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
     value_of(trim(pair), name).is_some()
+}
+
+/// Whether a `Set-Cookie` line sets a cookie called `name`, or what begins so if that ends in `*`.
+#[must_use]
+pub fn sets_one_of(line: &HeaderValue, name: &str) -> bool {
+    let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    is_called(trim(pair), name)
+}
+
+/// Whether `name`, as the configuration writes it, means a cookie called `called`: itself, or with `*` at its end what
+/// begins so, for apps that build names from their host and port.
+#[must_use]
+pub fn means(name: &str, called: &[u8]) -> bool {
+    match name.strip_suffix('*') {
+        Some(beginning) => called.starts_with(beginning.as_bytes()),
+        None => called == name.as_bytes(),
+    }
+}
+
+fn is_called(pair: &[u8], name: &str) -> bool {
+    match name.ends_with('*') {
+        true => memchr(b'=', pair).is_some_and(|end| means(name, trim(&pair[..end]))),
+        false => value_of(pair, name).is_some(),
+    }
 }
 
 // PERF: most lines are one short run of pairs; `memchr` looks at 32 bytes at a time.
@@ -133,6 +158,19 @@ mod tests {
             "\u{2000}sessionid=x",
         ] {
             assert!(found(&[line]).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_star_means_all_names_that_begin_so() {
+        let names = ["csrf_P*".into(), "x".into()];
+        let mut written = HeaderLines::default();
+        let sent = map(&["csrf_P80=1; csrf_P = 2; csrf_=3; csrf_P9; xcsrf_P1=4; x=5; x*=6; csrf_P*=7"]);
+        write_kept([&b"kept=0"[..]].into_iter(), &sent, &names, &mut written);
+        let headers = parsed(&written);
+        assert_eq!(headers.get(COOKIE).unwrap(), "kept=0; csrf_P80=1; csrf_P = 2; x=5; csrf_P*=7");
+        for (line, sets) in [("csrf_P80=1; Path=/", true), ("csrf=1", false), ("csrf_P80", false), ("a=csrf_P1=", false)] {
+            assert_eq!(sets_one_of(&HeaderValue::from_static(line), "csrf_P*"), sets, "{line}");
         }
     }
 
