@@ -169,7 +169,9 @@ mod tests {
         write_kept([&b"kept=0"[..]].into_iter(), &sent, &names, &mut written);
         let headers = parsed(&written);
         assert_eq!(headers.get(COOKIE).unwrap(), "kept=0; csrf_P80=1; csrf_P = 2; x=5; csrf_P*=7");
-        for (line, sets) in [("csrf_P80=1; Path=/", true), ("csrf=1", false), ("csrf_P80", false), ("a=csrf_P1=", false)] {
+        for (line, sets) in
+            [("csrf_P80=1; Path=/", true), ("csrf=1", false), ("csrf_P80", false), ("a=csrf_P1=", false)]
+        {
             assert_eq!(sets_one_of(&HeaderValue::from_static(line), "csrf_P*"), sets, "{line}");
         }
     }

@@ -73,11 +73,14 @@ impl Sent<'_> {
 }
 
 fn json_names(value: &Value, above: &str, names: &mut Vec<String>) {
-    for (key, value) in value.as_object().into_iter().flatten() {
+    let is_list = value.is_array();
+    let items = value.as_array().into_iter().flatten().enumerate().map(|(place, item)| (place.to_string(), item));
+    let entries = value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value));
+    for (key, value) in entries.chain(items).take(MOST_FIELDS) {
         let pointer = format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"));
         match value {
-            Value::Object(_) => json_names(value, &pointer, names),
-            _ if above.is_empty() && !key.starts_with('/') => names.push(key.clone()),
+            Value::Object(_) | Value::Array(_) => json_names(value, &pointer, names),
+            _ if above.is_empty() && !is_list && !key.starts_with('/') => names.push(key),
             _ => names.push(pointer),
         }
     }

@@ -8,6 +8,7 @@ mod destination;
 mod flights;
 mod form;
 mod html;
+mod json;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -288,12 +289,8 @@ impl Login {
 
     fn posted(&self, target: String, fields: Fields) -> Posted {
         let (kind, body) = match self.json {
-            true => {
-                let object: BTreeMap<&str, &str> =
-                    fields.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                // Maps of text always serialise.
-                ("application/json", serde_json::to_string(&object).unwrap_or_default())
-            }
+            // Texts always serialise.
+            true => ("application/json", serde_json::to_string(&json::Node::of(&fields.0)).unwrap_or_default()),
             false => {
                 let pairs = fields.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();

@@ -8,29 +8,58 @@ use http::{Method, header};
 
 use super::attempts::{self, Attempts};
 use super::findings::{Findings, Reasoned};
-use super::sighting::{Journal, Kind, Said, Sighting};
-use super::{exposed, leaving, matchers, witness, words};
-use crate::config::schema::{ObservedLogin, StatusPattern, UserSource};
+use super::sighting::{Field, Journal, Kind, Said, Sighting};
+use super::{exposed, leaving, matchers, witness, words, yaml};
+use crate::config::schema::{ObservedLogin, Probe, SignOnProbe, SignOnSuccess, StatusPattern, UserSource};
 use crate::jar::Operation;
 
 /// More paths for strangers than this are not written down one by one.
 const MOST_PUBLIC_PATHS: usize = 16;
 const MOST_BASIC_PATHS: usize = 6;
+/// Whoever knows the password of an app that has no names.
+const THE_ONE: &str = "user";
 
 /// What was found out about the app at `url`; `strangers` is what a stranger sees where the user was last.
-pub fn of(url: &str, journal: &Journal, strangers: Option<&(String, Said)>) -> Findings {
+pub fn of(url: &str, host_upstream: bool, journal: &Journal, strangers: Option<&(String, Said)>) -> Findings {
     let mut findings = Findings {
         url: url.to_owned(),
         requests: journal.all().map(|(_, sighting)| line(sighting)).collect(),
         expose_cookies: exposed::names(journal),
+        rewrite_links: links_to_itself(url, journal),
+        host_upstream,
         ..Findings::default()
     };
+    if !host_upstream {
+        findings.doubts.extend(insists_on_its_name(journal));
+    }
+    if findings.rewrite_links {
+        let doubt = "its pages link to its own address: its scripts may hold that too, which stays; if it has a setting for \
+                     its public address, set that instead (or try again with `--host upstream`)";
+        findings.doubts.push(doubt.into());
+    }
     match attempts::judge(journal) {
         Some(attempts) => Case::new(journal, attempts).conclude(strangers, &mut findings),
         None => findings.doubts.push("nobody signed in: no request with a password went by".into()),
     }
     traffic(journal, &mut findings);
     findings
+}
+
+/// Whether pages name the app's own address, though it was asked by another.
+fn links_to_itself(url: &str, journal: &Journal) -> bool {
+    let quoted = ['"', '\''].map(|quote| format!("={quote}{url}/"));
+    let mut pages = journal.all().filter(|(_, one)| one.said.is_html());
+    pages.any(|(_, one)| quoted.iter().any(|quoted| one.said.text().contains(quoted)))
+}
+
+/// A doubt, if nothing but refusals came.
+fn insists_on_its_name(journal: &Journal) -> Option<String> {
+    let refused =
+        |one: &Sighting| matches!(one.said.status.as_u16(), 400 | 401 | 403 | 404 | 421) && !one.said.has_challenge();
+    let all_refused = journal.all().next().is_some() && journal.all().all(|(_, one)| refused(one));
+    let doubt =
+        "it refuses everything: it may insist on being called by its own name; try again with `--host upstream`";
+    all_refused.then(|| doubt.to_owned())
 }
 
 /// A sign-in that went by.
@@ -61,7 +90,10 @@ impl<'j> Case<'j> {
         findings.logout = leaving::logout(self.journal, &self.attempts);
         findings.expired = strangers.and_then(|(path, said)| leaving::expired(path, said, &page.value));
         findings.public_paths = self.public_paths(begun, &page.value);
-        let is_where_it_is_posted = findings.login.first().is_some_and(|login| login.path == page.value);
+        let is_where_it_is_posted = findings
+            .login
+            .first()
+            .is_some_and(|login| login.path == page.value && login.form.is_empty() && login.query.is_empty());
         findings.sign_on = self.sign_on(&page.value, findings);
         findings.login_page = Some(page).filter(|_| !is_where_it_is_posted);
         self.doubt(strangers, findings);
@@ -106,6 +138,9 @@ impl<'j> Case<'j> {
                     }
                     Some(_) => findings.login_why.push("who it is the probe says".into()),
                     None if says_whom => findings.login_why.push("the answer names the user".into()),
+                    None if user.as_ref().is_some_and(|user| user.fixed.is_some()) => findings.login_why.push(format!(
+                        "it asks for a password and no name: whoever knows it is called {THE_ONE}, or as you write here"
+                    )),
                     None => findings.login_why.push("the user is called what was typed".into()),
                 }
                 findings.login.push(ObservedLogin { user, ..login });
@@ -120,9 +155,34 @@ impl<'j> Case<'j> {
             |pairs: Vec<(String, String)>| pairs.into_iter().filter(|(_, value)| words::is_way_in(value)).collect();
         let by_path = words::is_way_in(&good.asked.path);
         let query: BTreeMap<_, _> = if by_path { BTreeMap::new() } else { leads_in(good.query_words()) };
-        let form = if by_path || !query.is_empty() { BTreeMap::new() } else { leads_in(good.fixed_fields()) };
+        let mut form = if by_path || !query.is_empty() { BTreeMap::new() } else { leads_in(good.fixed_fields()) };
+        if query.is_empty() && form.is_empty() && self.is_shared(good) {
+            form.extend(password_field(good).map(|name| (name.to_owned(), "*".to_owned())));
+        }
         let method = vec![good.asked.method.to_string()];
         ObservedLogin { method, path: good.asked.path.clone(), query, form, ..ObservedLogin::default() }
+    }
+
+    /// Whether the app has other forms at the same path.
+    fn is_shared(&self, door: &Sighting) -> bool {
+        let same = |one: &Sighting| one.asked.method == door.asked.method && one.asked.path == door.asked.path;
+        self.journal.all().any(|(_, one)| same(one) && !one.offers_a_password())
+    }
+
+    /// The page, told from others of the app at the same path, if there are some: `/?` is `/` without a query.
+    fn told_apart(&self, page: String) -> String {
+        let begun = self.attempts.good.first().copied().unwrap_or_default();
+        // What `/` shows is mostly a script's work, which has a name as well.
+        let is_same =
+            |path: &str| path == page || path.strip_prefix(&*page).is_some_and(|file| file.starts_with("index."));
+        let is_another = |one: &Sighting| {
+            let asked = &one.asked;
+            let has_query = asked.query.as_ref().is_some_and(|query| !query.is_empty());
+            let is_page = one.said.status == 200 && one.said.is_html() && !one.said.asks_for_a_password();
+            asked.method == Method::GET && is_same(&asked.path) && has_query && is_page
+        };
+        let is_shared = self.journal.all().any(|(place, one)| place > begun && is_another(one));
+        if is_shared && !page.contains('?') && !words::is_way_in(&page) { page + "?" } else { page }
     }
 
     /// Where the name of the user stands: in the app's answer rather than in what was typed.
@@ -137,21 +197,26 @@ impl<'j> Case<'j> {
         if pointer.is_some() && self.bad.iter().all(is_silent) {
             return Some(UserSource { json: pointer, ..UserSource::default() });
         }
-        let field = good.asked.fields.iter().find(|field| field.kind == Kind::User)?;
-        Some(UserSource { form: Some(field.name.clone()), ..UserSource::default() })
+        match good.asked.fields.iter().find(|field| field.kind == Kind::User) {
+            Some(field) => Some(UserSource { form: Some(field.name.clone()), ..UserSource::default() }),
+            None => Some(UserSource { fixed: Some(THE_ONE.into()), ..UserSource::default() }),
+        }
     }
 
     fn login_page(&self, strangers: Option<&(String, Said)>) -> Reasoned<String> {
         let door = self.good.first();
+        let begun = self.attempts.good.first().copied().unwrap_or_default();
         let from = door.and_then(|one| one.asked.referer.clone());
-        let shown =
-            from.map(|from| Reasoned::new(without_odd_parameters(&from, ""), "people signed in from there".into()));
+        let shown = from.map(|from| {
+            let page = self.told_apart(without_odd_parameters(&from, ""));
+            Reasoned::new(page, "people signed in from there".into())
+        });
         let led = strangers.and_then(|(path, said)| {
             let page = said.answer().location(path.split('?').next().unwrap_or_default())?;
             let text = said.headers.get(header::LOCATION)?.to_str().ok()?;
             let query =
                 text.split('#').next()?.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-            let value = without_odd_parameters(&format!("{page}{query}"), path);
+            let value = self.told_apart(without_odd_parameters(&format!("{page}{query}"), path));
             Some(Reasoned::new(value, format!("a stranger who wants to see {path} is sent there")))
         });
         let same_place = |led: &Reasoned<String>| {
@@ -160,17 +225,31 @@ impl<'j> Case<'j> {
             shown.as_ref().is_none_or(|shown| path_of(&shown.value) == path_of(&led.value))
                 || self.journal.all().any(asks)
         };
-        let posted = || Reasoned::new(door.map_or("/", |one| &one.asked.path).to_owned(), "passwords go there".into());
-        led.filter(same_place).or(shown).unwrap_or_else(posted)
+        // Not every browser says where it comes from.
+        let asked = || {
+            let page = self.journal.all().take_while(|(place, _)| *place < begun).filter(|(_, one)| {
+                one.asked.method == Method::GET && one.asked.navigates && one.said.asks_for_a_password()
+            });
+            let target = page.last().and_then(|(_, one)| one.plain_target())?;
+            Some(Reasoned::new(self.told_apart(target), "it asks for the password".into()))
+        };
+        let posted = || {
+            let path = door.map_or("/", |one| &one.asked.path).to_owned();
+            Reasoned::new(self.told_apart(path), "passwords go there".into())
+        };
+        led.filter(same_place).or(shown).or_else(asked).unwrap_or_else(posted)
     }
 
     /// What the sign-in page needs to look and work as it should, as it was fetched before the sign-in.
     fn public_paths(&self, begun: usize, page: &str) -> Vec<String> {
-        let door = self.good.first().map_or("", |one| &one.asked.path);
+        let door = self.door();
+        let opens_itself = door.form.is_empty() && door.query.is_empty();
         let mut paths = BTreeSet::new();
         for (_, one) in self.journal.all().filter(|(place, _)| *place < begun) {
-            let needed = one.asked.method == Method::GET && one.said.status.is_success() && !one.asked.navigates;
-            let known = one.asked.path == path_of(page) || one.asked.path == door;
+            let asks = one.asked.method == Method::GET || (one.said.json().is_some() && !one.offers_a_password());
+            let needed = asks && one.said.status.is_success() && !one.asked.navigates;
+            let is_door = one.asked.path == door.path && (opens_itself || one.asked.method == Method::GET);
+            let known = one.asked.path == path_of(page) || is_door;
             if needed && !known && (one.said.is_asset() || one.said.json().is_some()) {
                 paths.insert(one.asked.path.as_str());
             }
@@ -179,7 +258,11 @@ impl<'j> Case<'j> {
     }
 
     fn conclude_basic(&self, findings: &mut Findings) {
-        let mut paths: Vec<&str> = self.good.iter().map(|one| one.asked.path.as_str()).collect();
+        // What scripts and pages fetch comes later, with the session that the page has begun.
+        let is_page = |one: &Sighting| one.asked.navigates && one.said.is_html();
+        let has_pages = self.good.iter().any(|one| is_page(one));
+        let entered = self.good.iter().filter(|one| !has_pages || is_page(one));
+        let mut paths: Vec<&str> = entered.map(|one| one.asked.path.as_str()).collect();
         paths.sort_by_key(|path| (path.len(), *path));
         paths.dedup();
         let login = |path: &&str| ObservedLogin {
@@ -201,25 +284,38 @@ impl<'j> Case<'j> {
     /// What was seen of it, for the gateway's own sign-in.
     fn sign_on(&self, page: &str, findings: &Findings) -> Vec<String> {
         let Some(good) = self.good.first() else { return Vec::new() };
-        let templates = good.asked.fields.iter().filter_map(|field| match field.kind {
-            Kind::User => Some(format!("{}: \"{{user}}\"", field.name)),
-            Kind::Password => Some(format!("{}: \"{{password}}\"", field.name)),
-            Kind::Fixed(_) | Kind::Other => None,
-        });
-        let fields: Vec<String> = templates.collect();
-        let others = good.asked.fields.iter().filter(|field| matches!(field.kind, Kind::Fixed(_) | Kind::Other));
+        let json = good.asked.sends_json;
+        // No page holds the words of a script.
+        let template = |field: &Field| match &field.kind {
+            Kind::User => Some("{user}".to_owned()),
+            Kind::Password => Some("{password}".to_owned()),
+            Kind::Fixed(word) => json.then(|| word.clone()),
+            Kind::Other => None,
+        };
+        let is_filled = |field: &&Field| template(field).is_some();
+        let fields = good.asked.fields.iter().filter_map(|field| Some((field.name.clone(), template(field)?)));
+        let fields: BTreeMap<String, String> = fields.collect();
+        let others = good.asked.fields.iter().filter(|field| !is_filled(field));
         let others: Vec<&str> = others.map(|field| field.name.as_str()).collect();
         let mut lines = vec!["sign_on:".to_owned()];
-        match good.asked.sends_json {
-            true => lines.extend([format!("  action: {}", good.asked.path), "  json: true".to_owned()]),
-            false => lines.push(format!("  login_page: {}", path_of(page))),
+        let action = good.plain_target();
+        match json {
+            true => lines.extend([format!("  action: {}", yaml::word(&good.asked.path)), "  json: true".to_owned()]),
+            false => {
+                lines.push(format!("  login_page: {}", yaml::word(&without_templates(page))));
+                let leads_there = |action: &String| path_of(action) != path_of(page);
+                lines.extend(action.filter(leads_there).map(|action| format!("  action: {}", yaml::word(&action))));
+            }
         }
-        lines.push(format!("  fields: {{ {} }}", fields.join(", ")));
+        lines.push(format!("  fields: {}", yaml::flow(&fields)));
         if !others.is_empty() {
             lines.push(format!("  # its form sends besides: {}", others.join(", ")));
         }
-        if findings.login.is_empty() {
-            lines.push("  # how success shows is not known".into());
+        match findings.login.first() {
+            Some(login) => {
+                lines.push(format!("  success: {}", yaml::section(&success(login, findings.probe.as_ref()))))
+            }
+            None => lines.push("  # how success shows is not known".into()),
         }
         lines
     }
@@ -243,6 +339,28 @@ impl<'j> Case<'j> {
     }
 }
 
+/// The same for the gateway's own way through the login.
+fn success(login: &ObservedLogin, probe: Option<&Reasoned<Probe>>) -> SignOnSuccess {
+    let ObservedLogin { status, location, location_not, set_cookie, json, body, body_not, .. } = login.clone();
+    let probe = probe.map(|probe| {
+        let Probe { path, json, regex, .. } = probe.value.clone();
+        SignOnProbe { path, json, regex }
+    });
+    SignOnSuccess { status, location, location_not, set_cookie, json, body, body_not, probe }
+}
+
+fn password_field(sighting: &Sighting) -> Option<&str> {
+    let mut fields = sighting.asked.fields.iter();
+    fields.find(|field| field.kind == Kind::Password).map(|field| field.name.as_str())
+}
+
+/// The page to fetch, from the page to send people to.
+pub(super) fn without_templates(page: &str) -> String {
+    let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.contains("{path}")).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
 /// SECURITY: an app may set such a cookie again whenever it is not sent, after a wrong password too.
 fn cookies_before(journal: &Journal, begun: usize) -> BTreeSet<Vec<u8>> {
     let mut names = BTreeSet::new();
@@ -261,14 +379,15 @@ fn path_of(page: &str) -> &str {
 fn without_odd_parameters(page: &str, asked_for: &str) -> String {
     let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
     let kept = form_urlencoded::parse(query.as_bytes()).filter_map(|(name, value)| {
-        let plain = |text: &str| words::is_word(text) && !words::is_token(text);
+        let plain = |text: &str| words::is_word(text) && !words::is_token(text) && !words::is_way_back(text);
+        let plain_value = |text: &str| words::is_place(text) && (words::is_way_in(text) || !words::is_token(text));
         if !asked_for.is_empty()
             && value == asked_for
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             return Some(format!("{name}={{path}}"));
         }
-        (plain(&name) && plain(&value)).then(|| format!("{name}={value}"))
+        (plain(&name) && plain_value(&value)).then(|| format!("{name}={value}"))
     });
     let kept: Vec<String> = kept.collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
@@ -343,6 +462,7 @@ mod tests {
             ("/login?next=%2Fa%3Fb", "/a?b", "/login?next={path}"),
             ("/in?do=login&sectok=abc&id=4", "", "/in?do=login"),
             ("/login?message=Please+sign+in", "/", "/login"),
+            ("/index.php?title=Special:UserLogin&returnto=Main_Page", "/", "/index.php?title=Special:UserLogin"),
             ("/login", "/", "/login"),
         ] {
             assert_eq!(without_odd_parameters(page, asked_for), expected);

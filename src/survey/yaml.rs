@@ -18,11 +18,21 @@ impl Findings {
         text.comment("");
         text.comment("  routes:");
         text.comment("    - access: user");
-        text.comment(&format!("      upstream: {}", self.url));
+        text.comment(&match self.host_upstream {
+            true => format!(
+                "      upstream: {{ url: {}, host: upstream }}   # it was called by its own name here",
+                self.url
+            ),
+            false => format!("      upstream: {}", self.url),
+        });
         text.comment("      cookies: vault   # and so on");
         text.comment("");
         self.saw.iter().for_each(|line| text.comment(line));
         self.doubts.iter().for_each(|line| text.comment(&format!("LOOK: {line}")));
+        if self.rewrite_links {
+            text.comment(&format!("Its pages link to {} itself, whatever it is called.", self.url));
+            text.line(0, "rewrite: { links: true }");
+        }
         self.write_cookies(&mut text);
         if self.login.is_empty() {
             text.comment("No `observe`: it is not known how this app shows that somebody has signed in.");
@@ -121,7 +131,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_odd(c) { '?' } else { c }).collect()
 }
 
-fn section(value: &impl Serialize) -> String {
+pub(super) fn section(value: &impl Serialize) -> String {
     map(&without_defaults(serde_json::to_value(value).unwrap_or_default(), false))
 }
 
@@ -153,7 +163,7 @@ fn pruned(value: Value) -> Value {
     }
 }
 
-fn flow(value: &(impl Serialize + ?Sized)) -> String {
+pub(super) fn flow(value: &(impl Serialize + ?Sized)) -> String {
     written(&serde_json::to_value(value).unwrap_or_default())
 }
 
@@ -182,7 +192,7 @@ fn written(value: &Value) -> String {
 }
 
 /// Plain where nobody can take it for anything else, in quotes otherwise; `$` is doubled, as the configuration reads it.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'.'));
     let taken = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];

@@ -26,7 +26,7 @@ pub struct SignOn {
     /// Fields to fill in, with templates of `{user}`, `{password}`, `{email}` and `{name}`; empty = the form's password
     /// field and the text field before it.
     pub fields: BTreeMap<String, String>,
-    /// Whether the fields are sent as a JSON object.
+    /// Whether the fields are sent as a JSON object; those that begin with `/` are pointers (RFC 6901) into it.
     pub json: bool,
     /// Whose credentials.
     pub credentials: Credentials,
