@@ -16,7 +16,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::schema::{self, AppAccount, StatusPattern};
@@ -52,6 +52,8 @@ pub struct Login {
     action: Option<Box<str>>,
     fields: BTreeMap<String, String>,
     json: bool,
+    /// Header → cookie.
+    cookie_headers: Vec<(HeaderName, Box<str>)>,
     success: Success,
     probe: Option<Probe>,
     expired: Vec<Expired>,
@@ -200,6 +202,7 @@ impl Login {
             action: boxed(&sign_on.action),
             fields: sign_on.fields.clone(),
             json: sign_on.json,
+            cookie_headers: sign_on.cookie_headers.iter().map(header).collect::<Result<_, _>>()?,
             success: Success::compile(&success)?,
             probe: probe.as_ref().map(Probe::compile).transpose()?,
             expired,
@@ -217,6 +220,12 @@ impl Login {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Headers of what is posted that repeat a cookie: the header, and the cookie as the configuration names it.
+    #[must_use]
+    pub fn cookie_headers(&self) -> &[(HeaderName, Box<str>)] {
+        &self.cookie_headers
     }
 
     /// Asked after the login.
@@ -378,6 +387,10 @@ fn render(template: &str, credentials: &Typed, identity: &Identity) -> String {
         }
     }
     out + rest
+}
+
+fn header((header, cookie): (&String, &String)) -> Result<(HeaderName, Box<str>), ObserveError> {
+    Ok((header.parse().map_err(|_| ObserveError::Header(header.clone()))?, cookie.as_str().into()))
 }
 
 fn observed(success: &schema::SignOnSuccess) -> schema::ObservedLogin {

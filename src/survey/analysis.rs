@@ -294,13 +294,28 @@ impl<'j> Case<'j> {
         };
         let is_filled = |field: &&Field| template(field).is_some();
         let fields = good.asked.fields.iter().filter_map(|field| Some((field.name.clone(), template(field)?)));
-        let fields: BTreeMap<String, String> = fields.collect();
-        let others = good.asked.fields.iter().filter(|field| !is_filled(field));
+        let mut fields: BTreeMap<String, String> = fields.collect();
+        if json && fields.contains_key("method") {
+            // JSON-RPC: a call without a number gets no answer.
+            let envelope = [("id", "1"), ("jsonrpc", "2.0")];
+            let sent = |name: &str| good.asked.fields.iter().any(|field| field.name == name);
+            fields
+                .extend(envelope.into_iter().filter(|(name, _)| sent(name)).map(|(n, v)| (n.to_owned(), v.to_owned())));
+        }
+        let others = good.asked.fields.iter().filter(|field| !is_filled(field) && !fields.contains_key(&field.name));
         let others: Vec<&str> = others.map(|field| field.name.as_str()).collect();
         let mut lines = vec!["sign_on:".to_owned()];
         let action = good.plain_target();
+        let repeated = good.asked.echoed.iter();
+        let repeated: BTreeMap<String, String> =
+            repeated.map(|(cookie, header)| (header.clone(), exposed::lasting(cookie, self.journal))).collect();
         match json {
-            true => lines.extend([format!("  action: {}", yaml::word(&good.asked.path)), "  json: true".to_owned()]),
+            true => {
+                if !repeated.is_empty() {
+                    lines.push(format!("  login_page: {}", yaml::word(&without_templates(page))));
+                }
+                lines.extend([format!("  action: {}", yaml::word(&good.asked.path)), "  json: true".to_owned()]);
+            }
             false => {
                 lines.push(format!("  login_page: {}", yaml::word(&without_templates(page))));
                 let leads_there = |action: &String| path_of(action) != path_of(page);
@@ -308,6 +323,9 @@ impl<'j> Case<'j> {
             }
         }
         lines.push(format!("  fields: {}", yaml::flow(&fields)));
+        if !repeated.is_empty() {
+            lines.push(format!("  cookie_headers: {}", yaml::flow(&repeated)));
+        }
         if !others.is_empty() {
             lines.push(format!("  # its form sends besides: {}", others.join(", ")));
         }
@@ -344,7 +362,7 @@ fn success(login: &ObservedLogin, probe: Option<&Reasoned<Probe>>) -> SignOnSucc
     let ObservedLogin { status, location, location_not, set_cookie, json, body, body_not, .. } = login.clone();
     let probe = probe.map(|probe| {
         let Probe { path, json, regex, .. } = probe.value.clone();
-        SignOnProbe { path, json, regex }
+        SignOnProbe { path, json, regex: regex.map(|regex| witness::without_group(&regex)) }
     });
     SignOnSuccess { status, location, location_not, set_cookie, json, body, body_not, probe }
 }

@@ -46,7 +46,7 @@ fn repeated(journal: &Journal) -> BTreeMap<&String, &String> {
 }
 
 /// Some apps put the port that the browser asks into the name: that is another one at the gateway.
-fn lasting(name: &str, journal: &Journal) -> String {
+pub fn lasting(name: &str, journal: &Journal) -> String {
     let ports = journal.all().filter_map(|(_, one)| one.asked.port.as_deref());
     let beginning = ports.filter_map(|port| name.strip_suffix(port)).find(|beginning| beginning.len() >= 3);
     beginning.map_or(name.to_owned(), |beginning| format!("{beginning}*"))

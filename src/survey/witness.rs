@@ -19,6 +19,11 @@ const BEFORE: usize = 48;
 /// How a name is written in a page; spaces and markup end it.
 const NAME: &str = r#"([^<>"'&\s]+)"#;
 
+/// The same pattern, where it is enough that there is a name.
+pub fn without_group(regex: &str) -> String {
+    regex.replace(NAME, &format!("(?:{}", NAME.trim_start_matches('(')))
+}
+
 /// The surest page, if there is one that was seen after `begun`, the place of a right password.
 pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Probe>> {
     let mut pages: Vec<(&Sighting, &Check)> = journal
