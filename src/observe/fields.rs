@@ -49,7 +49,7 @@ impl Sent<'_> {
 }
 
 impl Sent<'_> {
-    /// The names of all its fields, in their order; those of JSON objects inside others as pointers.
+    /// The names of all its fields, in their order; those of JSON objects and lists inside others as pointers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -207,7 +207,8 @@ mod tests {
         assert_eq!(names(FORM, b"b=1&a%5Bx%5D=&b=2"), ["b", "a[x]", "b"]);
         let body = multipart(&[("u", "ann"), ("p", "x")]);
         assert_eq!(names("multipart/form-data; boundary=b", body.as_bytes()), ["u", "p"]);
-        assert_eq!(names("application/json", br#"{"u": 1, "a": {"b/c": {"d": 2}}, "l": []}"#), ["u", "/a/b~1c/d", "l"]);
+        let json = br#"{"u": 1, "a": {"b/c": {"d": 2}}, "l": ["x", {"y": 3}]}"#;
+        assert_eq!(names("application/json", json), ["u", "/a/b~1c/d", "/l/0", "/l/1/y"]);
         assert!(names("text/plain", b"u=ann").is_empty());
     }
 
