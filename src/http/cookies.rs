@@ -21,7 +21,7 @@ pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderL
     lines.push_joined(&COOKIE, b"; ", others);
 }
 
-/// Writes kept cookies, then those of the client that are called as one of `names` says ([`is_called`]), as one line;
+/// Writes kept cookies, then those of the client that are called as one of `names` says ([`means`]), as one line;
 /// nothing when there are none.
 pub fn write_kept<'a>(
     kept: impl Iterator<Item = &'a [u8]>,

@@ -8,9 +8,9 @@ use http::{Method, header};
 
 use super::attempts::{self, Attempts};
 use super::findings::{Findings, Reasoned};
-use super::sighting::{Field, Journal, Kind, Said, Sighting};
-use super::{exposed, leaving, matchers, witness, words, yaml};
-use crate::config::schema::{ObservedLogin, Probe, SignOnProbe, SignOnSuccess, StatusPattern, UserSource};
+use super::sighting::{Journal, Kind, Said, Sighting};
+use super::{exposed, leaving, matchers, sign_on, witness, words};
+use crate::config::schema::{ObservedLogin, StatusPattern, UserSource};
 use crate::jar::Operation;
 
 /// More paths for strangers than this are not written down one by one.
@@ -94,7 +94,8 @@ impl<'j> Case<'j> {
             .login
             .first()
             .is_some_and(|login| login.path == page.value && login.form.is_empty() && login.query.is_empty());
-        findings.sign_on = self.sign_on(&page.value, findings);
+        findings.sign_on =
+            self.good.first().map(|good| sign_on::lines(self.journal, good, &page.value, findings)).unwrap_or_default();
         findings.login_page = Some(page).filter(|_| !is_where_it_is_posted);
         self.doubt(strangers, findings);
     }
@@ -281,63 +282,6 @@ impl<'j> Case<'j> {
         findings.sign_on = vec!["sign_on: { basic: true }".into()];
     }
 
-    /// What was seen of it, for the gateway's own sign-in.
-    fn sign_on(&self, page: &str, findings: &Findings) -> Vec<String> {
-        let Some(good) = self.good.first() else { return Vec::new() };
-        let json = good.asked.sends_json;
-        // No page holds the words of a script.
-        let template = |field: &Field| match &field.kind {
-            Kind::User => Some("{user}".to_owned()),
-            Kind::Password => Some("{password}".to_owned()),
-            Kind::Fixed(word) => json.then(|| word.clone()),
-            Kind::Other => None,
-        };
-        let is_filled = |field: &&Field| template(field).is_some();
-        let fields = good.asked.fields.iter().filter_map(|field| Some((field.name.clone(), template(field)?)));
-        let mut fields: BTreeMap<String, String> = fields.collect();
-        if json && fields.contains_key("method") {
-            // JSON-RPC: a call without a number gets no answer.
-            let envelope = [("id", "1"), ("jsonrpc", "2.0")];
-            let sent = |name: &str| good.asked.fields.iter().any(|field| field.name == name);
-            fields
-                .extend(envelope.into_iter().filter(|(name, _)| sent(name)).map(|(n, v)| (n.to_owned(), v.to_owned())));
-        }
-        let others = good.asked.fields.iter().filter(|field| !is_filled(field) && !fields.contains_key(&field.name));
-        let others: Vec<&str> = others.map(|field| field.name.as_str()).collect();
-        let mut lines = vec!["sign_on:".to_owned()];
-        let action = good.plain_target();
-        let repeated = good.asked.echoed.iter();
-        let repeated: BTreeMap<String, String> =
-            repeated.map(|(cookie, header)| (header.clone(), exposed::lasting(cookie, self.journal))).collect();
-        match json {
-            true => {
-                if !repeated.is_empty() {
-                    lines.push(format!("  login_page: {}", yaml::word(&without_templates(page))));
-                }
-                lines.extend([format!("  action: {}", yaml::word(&good.asked.path)), "  json: true".to_owned()]);
-            }
-            false => {
-                lines.push(format!("  login_page: {}", yaml::word(&without_templates(page))));
-                let leads_there = |action: &String| path_of(action) != path_of(page);
-                lines.extend(action.filter(leads_there).map(|action| format!("  action: {}", yaml::word(&action))));
-            }
-        }
-        lines.push(format!("  fields: {}", yaml::flow(&fields)));
-        if !repeated.is_empty() {
-            lines.push(format!("  cookie_headers: {}", yaml::flow(&repeated)));
-        }
-        if !others.is_empty() {
-            lines.push(format!("  # its form sends besides: {}", others.join(", ")));
-        }
-        match findings.login.first() {
-            Some(login) => {
-                lines.push(format!("  success: {}", yaml::section(&success(login, findings.probe.as_ref()))))
-            }
-            None => lines.push("  # how success shows is not known".into()),
-        }
-        lines
-    }
-
     fn doubt(&self, strangers: Option<&(String, Said)>, findings: &mut Findings) {
         if findings.logout.is_none() {
             findings.doubts.push("no sign-out was seen: the app's own will not end the session here".into());
@@ -357,26 +301,9 @@ impl<'j> Case<'j> {
     }
 }
 
-/// The same for the gateway's own way through the login.
-fn success(login: &ObservedLogin, probe: Option<&Reasoned<Probe>>) -> SignOnSuccess {
-    let ObservedLogin { status, location, location_not, set_cookie, json, body, body_not, .. } = login.clone();
-    let probe = probe.map(|probe| {
-        let Probe { path, json, regex, .. } = probe.value.clone();
-        SignOnProbe { path, json, regex: regex.map(|regex| witness::without_group(&regex)) }
-    });
-    SignOnSuccess { status, location, location_not, set_cookie, json, body, body_not, probe }
-}
-
 fn password_field(sighting: &Sighting) -> Option<&str> {
     let mut fields = sighting.asked.fields.iter();
     fields.find(|field| field.kind == Kind::Password).map(|field| field.name.as_str())
-}
-
-/// The page to fetch, from the page to send people to.
-pub(super) fn without_templates(page: &str) -> String {
-    let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
-    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.contains("{path}")).collect();
-    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
 }
 
 /// SECURITY: an app may set such a cookie again whenever it is not sent, after a wrong password too.
@@ -389,7 +316,7 @@ fn cookies_before(journal: &Journal, begun: usize) -> BTreeSet<Vec<u8>> {
     names
 }
 
-fn path_of(page: &str) -> &str {
+pub fn path_of(page: &str) -> &str {
     page.split('?').next().unwrap_or_default()
 }
 

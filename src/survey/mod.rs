@@ -13,6 +13,7 @@ mod matchers;
 mod page;
 mod passage;
 mod sighting;
+mod sign_on;
 mod tee;
 #[cfg(test)]
 mod tests;

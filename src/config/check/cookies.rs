@@ -3,7 +3,6 @@
 use super::Checks;
 use super::syntax::is_token;
 use crate::config::schema::{Config, CookieHandling, Route, StoreType};
-use crate::http::cookies::means;
 
 /// Before a `*`.
 const SHORTEST_BEGINNING: usize = 3;
@@ -33,10 +32,15 @@ fn check_exposed(route: &Route, key: &str, config: &Config, checks: &mut Checks<
             checks.problem(path, "expected the name of a cookie, such as csrftoken");
         } else if name.strip_suffix('*').is_some_and(|beginning| beginning.len() < SHORTEST_BEGINNING) {
             checks.problem(path, "opens too many cookies: write at least 3 letters before the *");
-        } else if [&cookie.name].into_iter().chain(&cookie.previous_names).any(|own| means(name, own.as_bytes())) {
+        } else if [&cookie.name].into_iter().chain(&cookie.previous_names).any(|own| means(name, own)) {
             checks.problem(path, "is the name of the gateway's own cookie, which no script and no app may read");
         }
     }
+}
+
+/// As the vault reads it.
+fn means(name: &str, own: &str) -> bool {
+    name.strip_suffix('*').map_or(name == own, |beginning| own.starts_with(beginning))
 }
 
 #[cfg(test)]
