@@ -357,7 +357,7 @@ impl Route {
     /// Whether its app may change a session, or a rule may.
     #[must_use]
     pub fn may_change_sessions(&self) -> bool {
-        let by_the_app = self.session_headers == SessionHeaders::ReadWrite || self.observer.is_some();
+        let by_the_app = self.session_headers == SessionHeaders::ReadWrite || self.watcher().is_some();
         by_the_app || !self.rules.is_empty() || self.cookies.vault().is_some()
     }
 
@@ -377,7 +377,13 @@ impl Route {
     /// Whether it matters to an answer what was asked for.
     #[must_use]
     pub fn remembers_path(&self) -> bool {
-        self.observer.is_some() || self.cookies.vault().is_some()
+        self.watcher().is_some() || self.cookies.vault().is_some()
+    }
+
+    /// Who looks at what people do at the app itself: all of it, or with `sign_on` how they sign out.
+    #[must_use]
+    pub fn watcher(&self) -> Option<&Observer> {
+        self.observer.as_ref().or_else(|| self.sign_on.as_ref()?.leaving())
     }
 
     /// What its rules will want to know of a request.

@@ -14,7 +14,7 @@
 //! - [`observe`] learns the user from an app's own sign-in; [`sign_on`] signs the user on to an app that has one.
 //! - [`identity`] is who somebody is and how an app is told; [`auth`] is how it is proven; [`pages`] is what the
 //!   gateway's own pages look like.
-//! - [`http`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
+//! - [`http`], [`html`], [`clock`], [`timers`], [`config`] are the vocabulary below all that. [`telemetry`] is what operators
 //!   read, [`admin`] where they ask, [`demo`] what newcomers try, [`survey`] what looks on while somebody signs in to an
 //!   app and writes its `observe`.
 //!
@@ -32,7 +32,7 @@
 //!
 //! # Layers
 //! Imports go down only, as `tests/layers.rs` checks:
-//! `clock timers http config` → `identity jar store` → `session telemetry` → `pages places routing policy` →
+//! `clock timers http html config` → `identity jar store` → `session telemetry` → `pages places routing policy` →
 //! `auth observe proxy vault` → `sign_on storage` → `gateway reject` → `pipeline` → `server` → `reload` →
 //! `admin app cli demo survey`.
 
@@ -44,6 +44,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod gateway;
+pub mod html;
 pub mod http;
 pub mod identity;
 pub mod jar;

@@ -4,6 +4,8 @@
 //! request early returns a [`Reject`]. `server` calls `handle` for each request of a connection.
 
 mod body;
+mod forgotten;
+mod forwarding;
 mod lasting;
 mod observing;
 mod parking;
@@ -17,33 +19,21 @@ mod worker;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::auth::endpoints;
-use crate::config::schema::{Access, SessionHeaders};
+use crate::config::schema::SessionHeaders;
 use crate::gateway::{Gateway, Route};
 use crate::http::body::RequestBody;
-use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
-use crate::http::target::without_port;
-use crate::http::{cookies, headers, respond};
-use crate::identity::Identity;
-use crate::identity::headers::Facts;
-use crate::jar;
-use crate::observe::Watch;
-use crate::places::Wanted;
-use crate::policy::{self, Decision, Permit};
-use crate::proxy;
+use crate::http::{headers, respond};
+use crate::policy::{self, Decision};
 use crate::reject::{Reader, Reject};
-use crate::session::rules::Asked;
-use crate::session::{self, Change, Committed, Recall, Session, Visit};
+use crate::session::{self, Committed, Recall, Session, Visit};
 use crate::telemetry::access::Record;
-use crate::telemetry::traffic::Fault;
-use crate::vault::Kept;
 
 pub use body::Body;
 use parking::Next;
@@ -80,8 +70,9 @@ pub async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> R
     let (route, response) = match settle::settle(gateway, peer, &mut parts, &incoming, now) {
         Ok(settled) => {
             let route = settled.route_number();
-            let exchange = Exchange { worker, generation: &generation, gateway, peer, recall, settled, reader };
-            (route, exchange.answer(parts, incoming, record.as_deref_mut()).await)
+            let exchange =
+                Exchange { worker, generation: &generation, gateway, peer, recall, settled: &settled, reader };
+            (route, exchange.answer(&mut parts, incoming, record.as_deref_mut()).await)
         }
         Err(reject) => (None, refuse(gateway, &reject, reader, None)),
     };
@@ -97,19 +88,20 @@ struct Exchange<'a> {
     gateway: &'a Gateway,
     peer: &'a Peer,
     recall: &'a Recall,
-    settled: Settled,
+    settled: &'a Settled,
     reader: Reader,
 }
 
 impl Exchange<'_> {
     /// Opens the session, serves, and commits before the head leaves.
-    async fn answer(&self, parts: Parts, incoming: Incoming, mut record: Option<&mut Record>) -> Response<Body> {
+    // PERF: `parts` stay where they are on their whole way; each step that took them by value would copy them twice.
+    async fn answer(&self, parts: &mut Parts, incoming: Incoming, mut record: Option<&mut Record>) -> Response<Body> {
         if let Some(record) = &mut record {
             record.client = Some(self.settled.client.address);
             record.route = self.settled.route(self.gateway).map(|route| Arc::clone(&route.name));
         }
         if self.peer.redirect_to_https {
-            return self.redirect_to_https(&parts).unwrap_or_else(|reject| self.refuse(&reject));
+            return self.redirect_to_https(parts).unwrap_or_else(|reject| self.refuse(&reject));
         }
         let mut session = match self
             .gateway
@@ -153,27 +145,27 @@ impl Exchange<'_> {
     /// One of our own pages answers, or the app, if the policy permits.
     async fn serve(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
         incoming: Incoming,
         session: &mut Session,
     ) -> Result<Response<Body>, Reject> {
         let Some(route) = self.settled.route(self.gateway) else {
             // PERF: boxed, so that the future of a request for an app need not be large enough for it.
-            return Box::pin(self.own_page(&parts, incoming, session)).await;
+            return Box::pin(self.own_page(parts, incoming, session)).await;
         };
         if !route.activity {
             session.not_an_activity();
         }
         if self.settled.handshake.is_some() {
-            self.check_origin(route, &parts, session)?;
+            self.check_origin(route, parts, session)?;
         }
         let may_pass =
             |session: &Session| matches!(policy::decide(&route.access, session.identity()), Decision::Allow(_));
         let mut body = self.request_body(incoming, route.upstream.max_body_size());
         let mut parked = None;
-        // PERF: hardly any session has tickets; then this is a look at it, and the rest is boxed like the pages.
-        if self.concerns_tickets(&parts, session) && may_pass(session) {
-            match Box::pin(self.settle_tickets(route, &mut parts, body, session)).await? {
+        // PERF: boxed like the pages.
+        if self.concerns_tickets(parts, session) && may_pass(session) {
+            match Box::pin(self.settle_tickets(route, parts, body, session)).await? {
                 Next::Page(page) => return Ok(page),
                 Next::Forward(other, form) => (body, parked) = (other, form),
             }
@@ -182,42 +174,48 @@ impl Exchange<'_> {
             // PERF: boxed like the pages.
             Box::pin(self.gateway.sessions.take_flash(session)).await?;
         }
-        let watch = self.watch(route, &mut parts)?;
-        body = body.captured(watch.as_ref().map(Watch::capture));
-        let decision = match policy::decide(&route.access, session.identity()) {
-            // PERF: boxed like the pages.
-            Decision::Login
-                if route.is_way_in(&parts) && Box::pin(self.is_sign_in(watch.as_ref(), &mut body)).await? =>
-            {
-                Decision::Allow(policy::to_the_sign_in())
-            }
-            decision => decision,
-        };
-        let permit = match decision {
+        let watch = self.watch(route, parts, &mut body)?;
+        let permit = match policy::decide(&route.access, session.identity()) {
             Decision::Allow(permit) => permit,
             // PERF: boxed like the pages.
-            Decision::Login if self.is_a_persons_form(&parts) => {
-                return Ok(Box::pin(self.park(route, &parts, body, session)).await);
+            Decision::Login
+                if route.is_way_in(parts) && Box::pin(self.is_sign_in(watch.as_deref(), &mut body)).await? =>
+            {
+                policy::to_the_sign_in()
             }
-            Decision::Login => return Ok(self.challenge(route, &parts)),
+            Decision::Login if self.is_a_persons_form(parts) => {
+                return Ok(Box::pin(self.park(route, parts, body, session)).await);
+            }
+            Decision::Login => return Ok(self.challenge(route, &parts.uri)),
             Decision::Deny => return Err(Reject::forbidden(session.identity())),
         };
-        let asked = route.asked(&parts);
+        if let Some(watch) = &watch {
+            // PERF: boxed like the pages.
+            Box::pin(self.check_attempt(route, watch, session, &mut body)).await?;
+        }
+        let asked = route.asked(parts);
         // PERF: shares the bytes of the request.
         let path = route.remembers_path().then(|| parts.uri.path_and_query().cloned()).flatten();
+        let underway = self.form_underway(route, parts, session, watch.as_deref(), &mut body);
         let served = match &route.sign_on {
             None => self.forward(route, permit, session, parts, body).await,
-            // PERF: boxed like the pages.
-            Some(sign_on) => Box::pin(self.forward_signed_on(route, sign_on, session, parts, body)).await,
+            Some(sign_on) => {
+                let asked = parts.uri.clone();
+                // PERF: boxed like the pages.
+                match Box::pin(self.forward_signed_on(route, sign_on, session, parts, body)).await {
+                    Ok(served) => served,
+                    Err(unsent) => return Box::pin(self.answer_unsent(route, unsent, &asked, parked, session)).await,
+                }
+            }
         };
         let (mut answer, wanted) = match served {
             Ok(served) => served,
             Err(reject) => return Box::pin(self.park_again(parked, reject, session)).await,
         };
         let mut changes = Vec::new();
-        if let (Some(_), Some(path)) = (&route.observer, &path) {
+        if let Some(path) = path.as_ref().filter(|_| route.watcher().is_some()) {
             // PERF: boxed like the pages.
-            changes = Box::pin(self.observe(route, session, watch.as_ref(), path, &mut answer)).await;
+            changes = Box::pin(self.observe(route, session, watch.as_deref(), underway, path, &mut answer)).await?;
         }
         changes.extend(self.wanted_of_the_session(route, asked, &mut answer));
         let absorbed = self.absorb_cookies(route, session, path.as_ref(), &changes, answer.headers_mut());
@@ -253,141 +251,9 @@ impl Exchange<'_> {
         Ok(endpoints::answer(&self.gateway.auth, call).await?.map(Body::from))
     }
 
-    /// The app: our cookie out, the identity in, and back with what it answers.
-    async fn forward(
-        &self,
-        route: &Route,
-        permit: Permit<'_>,
-        session: &Session,
-        parts: Parts,
-        body: RequestBody,
-    ) -> Result<(Response<Body>, Wanted), Reject> {
-        let personal = permit.identity().is_some() || route.access != Access::Public || route.reads_sessions();
-        let sent = route.upstream.host_header(&self.settled.host);
-        let lines = self.lines_for_the_app(route, &sent, &permit, session, &parts);
-        let request = self.for_the_app(route, &sent, permit.identity(), parts, body)?;
-        let (pools, upstream) = (&self.generation.pools, &route.upstream);
-        let (tally, number) = (&self.generation.tally, self.settled.route_number());
-        let watch = tally.watch(number, self.settled.now);
-        let answer = match &self.settled.handshake {
-            None => proxy::forward(permit, &lines, pools, upstream, request).await,
-            // PERF: boxed for the same reason as above.
-            Some(handshake) => {
-                let opening = self.opening(handshake, route, session);
-                Box::pin(proxy::forward_upgrade(permit, &lines, pools, upstream, opening, request)).await
-            }
-        };
-        match &answer {
-            Ok(_) => tally.served(number, watch),
-            Err(error) => fault(error).into_iter().for_each(|fault| tally.failed(number, fault)),
-        }
-        let mut answer = answer?.map(Body::from);
-        let wanted = self.put_head_right(route, &sent, &mut answer);
-        if personal {
-            headers::add_vary_cookie(answer.headers_mut());
-        }
-        Ok((answer, wanted))
-    }
-
-    /// What is to be done to the session after this answer: by the route's rules, and by the app's own word.
-    fn wanted_of_the_session(
-        &self,
-        route: &Route,
-        asked: Option<(Method, String)>,
-        answer: &mut Response<Body>,
-    ) -> Vec<Change> {
-        let (status, now) = (answer.status(), self.settled.now);
-        let mut changes = Vec::new();
-        if let Some((method, path)) = asked {
-            changes = route.rules.changes(&Asked { method: &method, path: &path }, status, answer.headers(), now);
-        }
-        let allowed = route.session_headers == SessionHeaders::ReadWrite;
-        changes.extend(session::headers::take(answer.headers_mut(), allowed, now));
-        changes.into_iter().map(|change| change.vouched_for_in(route.cookies.vault())).collect()
-    }
-
-    /// The request in the app's own terms.
-    fn for_the_app(
-        &self,
-        route: &Route,
-        sent: &HeaderValue,
-        identity: Option<&Identity>,
-        mut parts: Parts,
-        body: RequestBody,
-    ) -> Result<Request<RequestBody>, Reject> {
-        if self.settled.content_length > route.upstream.max_body_size().unwrap_or(u64::MAX) {
-            return Err(Reject::TooLarge);
-        }
-        self.move_inside(route, sent, identity, &mut parts)?;
-        Ok(Request::from_parts(parts, body))
-    }
-
-    /// What the gateway writes for the app: under which name, for whom, who asks, and the cookies without ours.
-    fn lines_for_the_app(
-        &self,
-        route: &Route,
-        sent: &HeaderValue,
-        permit: &Permit<'_>,
-        session: &Session,
-        parts: &Parts,
-    ) -> HeaderLines {
-        let settled = &self.settled;
-        let mut lines = HeaderLines::with_capacity(512);
-        lines.push(&header::HOST, sent);
-        settled.client.write(&mut lines, self.peer, &settled.host, settled.port);
-        route.places.write(&mut lines);
-        let facts = Facts { handle: session.handle(), data: session.data() };
-        route.identity.inject(permit.identity(), &facts, &mut lines);
-        if route.session_headers != SessionHeaders::None
-            && let Err(error) = session::headers::write(&session.into(), &mut lines)
-        {
-            route.report_too_large(error, settled.now);
-        }
-        let ours = self.gateway.sessions.cookie_names();
-        self.with_kept(route, session, parts.uri.path(), |kept| {
-            route.cookies.write(&parts.headers, ours, kept, &mut lines);
-        });
-        lines
-    }
-
-    /// The app's cookies: off to the vault, hardened, or as they are.
-    fn absorb_cookies(
-        &self,
-        route: &Route,
-        session: &Session,
-        path: Option<&PathAndQuery>,
-        changes: &[Change],
-        answer: &mut HeaderMap,
-    ) -> Option<Change> {
-        let stays = !changes.iter().any(Change::may_end_custody);
-        let absorbed = self.with_kept(route, session, path.map_or("/", PathAndQuery::path), |kept| {
-            let kept = Kept { jar: kept.jar.filter(|_| stays), ..*kept };
-            route.cookies.absorb(answer, self.settled.client.https, &kept)
-        });
-        keep_our_cookie_ours(self.gateway, route, answer);
-        absorbed.map(|changes| Change::Cookies(Box::new(changes)))
-    }
-
-    fn with_kept<R>(&self, route: &Route, session: &Session, path: &str, ask: impl FnOnce(&Kept<'_>) -> R) -> R {
-        let now = self.settled.now;
-        if !route.remembers_path() {
-            return ask(&Kept { jar: None, place: jar::Place { hosts: &[], paths: &[] }, now });
-        }
-        let jar = route.cookies.vault().and_then(|vault| session.jar(vault));
-        self.with_place(route, path, |place| ask(&Kept { jar, place, now }))
-    }
-
-    /// The names under which the app is asked for `path`.
-    fn with_place<R>(&self, route: &Route, path: &str, ask: impl FnOnce(jar::Place<'_>) -> R) -> R {
-        let told = route.upstream.host_header(&self.settled.host);
-        let hosts = [without_port(told.to_str().unwrap_or_default()), self.settled.host_name()];
-        let paths = [route.places.inside(path), path];
-        ask(jar::Place { hosts: &hosts, paths: &paths })
-    }
-
     /// Nobody is signed in and somebody must be: a person is sent to the sign-in page, a program is told.
-    fn challenge(&self, route: &Route, parts: &Parts) -> Response<Body> {
-        let here = parts.uri.path_and_query().map(|here| here.as_str());
+    fn challenge(&self, route: &Route, asked: &Uri) -> Response<Body> {
+        let here = asked.path_and_query().map(|here| here.as_str());
         let page = match self.reader {
             Reader::Person => return self.send_to(&self.gateway.login_page(route, here)),
             Reader::Program => {
@@ -427,39 +293,13 @@ impl Exchange<'_> {
     }
 
     fn visit<'v>(&self, agent: Option<&'v HeaderValue>) -> Visit<'v> {
-        let settled = &self.settled;
+        let settled = self.settled;
         Visit { now: settled.now, address: settled.client.address, agent, https: settled.client.https }
     }
 
     fn refuse(&self, reject: &Reject) -> Response<Body> {
         let route = self.settled.route(self.gateway).map(|route| &*route.name);
         refuse(self.gateway, reject, self.reader, route)
-    }
-}
-
-/// What an app has to answer for; a body that the client did not deliver is not its fault.
-fn fault(error: &proxy::Error) -> Option<Fault> {
-    match error {
-        proxy::Error::Resolve { .. } | proxy::Error::Connect { .. } => Some(Fault::Connect),
-        proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout => Some(Fault::Timeout),
-        proxy::Error::BadResponse(_) => Some(Fault::BadResponse),
-        proxy::Error::Broken(_) => Some(Fault::Broken),
-        proxy::Error::Client(_) => None,
-    }
-}
-
-/// An app's cookie of our name would replace ours in the browser: it is kept back, and the operator is told.
-fn keep_our_cookie_ours(gateway: &Gateway, route: &Route, headers: &mut HeaderMap) {
-    let names = gateway.sessions.cookie_names();
-    let is_ours = |line: &HeaderValue| names.iter().any(|name| cookies::sets(line, name));
-    if !headers.get_all(header::SET_COOKIE).iter().any(is_ours) {
-        return;
-    }
-    route.report_cookie_clash(&names[0]);
-    let lines: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    headers.remove(header::SET_COOKIE);
-    for line in lines.into_iter().filter(|line| !is_ours(line)) {
-        headers.append(header::SET_COOKIE, line);
     }
 }
 

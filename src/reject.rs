@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::auth::endpoints;
 use crate::auth::origin::ForeignOrigin;
+use crate::auth::regulation::Banned;
 use crate::http::body::BodyError;
 use crate::http::respond::{self, Page};
 use crate::http::target::TargetError;
@@ -55,12 +56,18 @@ pub enum Reject {
     /// A form that signs in to an app, sent by a page of another site.
     #[error("the sign-in form was sent by another site")]
     CrossSite,
+    /// Too many failed sign-ins to an app.
+    #[error(transparent)]
+    Banned(#[from] Banned),
     /// The app does not let the user in with the credentials that it was given.
     #[error("the app does not accept the user's sign-on")]
     SignOn {
         /// Who is signed in here.
         user: Box<str>,
     },
+    /// The app wants to know the user anew, and what was sent with the request is gone.
+    #[error("the app has not taken the request, whose body cannot be sent twice")]
+    SendAgain,
     /// A clear-text request that must come over TLS and cannot be redirected.
     #[error("this address is served over https only")]
     HttpsOnly,
@@ -124,8 +131,10 @@ impl Reject {
             Self::Own(endpoints::Error::Random(_)) | Self::Session(session::Error::Random(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::Session(session::Error::Store(_) | session::Error::Outrun) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Session(session::Error::Store(_) | session::Error::Outrun) | Self::SendAgain => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Banned(_) | Self::Session(session::Error::Guessing) => StatusCode::TOO_MANY_REQUESTS,
             Self::Session(session::Error::TooManySessions) => StatusCode::CONFLICT,
             Self::Session(session::Error::TooLargeForCookies) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(proxy::Error::ConnectTimeout { .. } | proxy::Error::FirstByteTimeout) => {
@@ -139,7 +148,9 @@ impl Reject {
     pub fn log(&self, route: Option<&str>) {
         match self.status().as_u16() {
             // The login itself was logged, and what waits for another one need not be.
-            _ if matches!(self, Self::SignOn { .. }) => tracing::debug!(route, reason = %self, "request refused"),
+            _ if matches!(self, Self::SignOn { .. } | Self::SendAgain) => {
+                tracing::debug!(route, reason = %self, "request refused")
+            }
             500.. => tracing::error!(route, error = %self, "request failed"),
             _ => tracing::debug!(route, reason = %self, "request refused"),
         }
@@ -185,10 +196,12 @@ impl Reject {
             Self::Handshake(proxy::BadHandshake::Version) => {
                 vec![(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))]
             }
+            Self::Banned(banned) => vec![(header::RETRY_AFTER, HeaderValue::from(banned.retry_after.as_secs()))],
             Self::Session(session::Error::Guessing) => vec![(header::RETRY_AFTER, HeaderValue::from_static("60"))],
             Self::Session(session::Error::Store(_) | session::Error::Outrun) => {
                 vec![(header::RETRY_AFTER, HeaderValue::from_static("5"))]
             }
+            Self::SendAgain => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
             // A client whose framing or naming is in doubt is not listened to any further.
             Self::Host | Self::Alias(_) | Self::Target(_) => vec![close],
             // Of this body more may come, which nobody will read.

@@ -4,23 +4,39 @@
 //! encoding that a store may have chosen.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::support::{App, Browser, TestGateway, field};
+use crate::support::{App, Browser, PASSWORD, TestGateway, field, ok};
+
+/// An app with a login of its own; what it lets in with is as secret as what it is given.
+fn legacy() -> App {
+    App::with(|seen, stream| {
+        let answer = match seen.line().split(' ').next() {
+            Some("POST") => "HTTP/1.1 302 Found\r\nLocation: /signed-on/\r\nSet-Cookie: app=let-in-with-this-one\r\n\
+                             Content-Length: 0\r\n\r\n"
+                .to_owned(),
+            _ => ok("<form><input name=u><input type=password name=p></form>"),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    })
+}
 
 /// Drives a gateway on `store`, and returns all that nobody may read there.
 fn secrets_on(store: &str) -> Vec<String> {
-    let app = App::obeying();
+    let (app, legacy) = (App::obeying(), legacy());
     let gateway = TestGateway::with_config(&format!(
         "store: {store}\nsession: {{ rotate_every: 10s, rotation_grace: 2s, cookie: {{ secure: auto }} }}\n\
          routes:
   - {{ access: public, session_headers: read_write, upstream: 'http://{0}' }}
   \
-         - {{ path: /kept, access: user, upstream: 'http://{0}' }}",
-        app.address
+         - {{ path: /kept, access: user, upstream: 'http://{0}' }}
+  \
+         - {{ path: /signed-on, cookies: vault, sign_on: {{ login_page: /signed-on/login }}, upstream: 'http://{1}' }}",
+        app.address, legacy.address
     ));
     let mut secrets = Vec::new();
     for user in ["ann", "bob"] {
@@ -29,8 +45,10 @@ fn secrets_on(store: &str) -> Vec<String> {
         secrets.extend([field(&page, "csrf"), browser.session_id()].into_iter().flatten());
         browser.answered("/", &["Session-Set: {\"cart\": \"three pounds of tea\"}"]);
         browser.answered("/", &["Session-Flash: {\"note\": \"told only once\"}"]);
-        browser.sign_in(user, crate::support::PASSWORD);
+        browser.sign_in(user, PASSWORD);
         secrets.extend(browser.session_id());
+        assert_eq!(browser.get("/signed-on/").status, 200);
+        assert!(legacy.seen().iter().any(|seen| seen.body.starts_with(format!("u={user}&p=correct").as_bytes())));
         gateway.advance(std::time::Duration::from_secs(11));
         browser.answered("/", &["Session-Set: {\"token\": \"eyJhbGciOiJub25l\"}"]);
         secrets.extend(browser.session_id());
@@ -39,6 +57,7 @@ fn secrets_on(store: &str) -> Vec<String> {
     secrets.extend(send_a_form_in_vain(&gateway));
     assert!(secrets.len() >= 12, "{secrets:?}");
     secrets.extend(["three pounds of tea", "told only once", "eyJhbGciOiJub25l", "staff"].map(Into::into));
+    secrets.extend([PASSWORD, "correct+horse", "let-in-with-this-one"].map(Into::into));
     secrets
 }
 

@@ -94,6 +94,33 @@ fn a_websocket_ends_when_the_same_browser_signs_in_as_somebody_else() {
     socket.is_ended();
 }
 
+/// The user has changed the password. Their own browser goes on; whoever has its cookie, elsewhere, does not.
+#[test]
+fn a_websocket_stays_when_its_own_browser_ends_all_other_sessions() {
+    let (app, _ended) = chatting();
+    let gateway = TestGateway::with_config(&format!(
+        "workers: 2\ntrusted_proxies: [127.0.0.1]\n\
+         routes: [{{ upstream: 'http://{}', session_headers: read_write }}]",
+        app.address
+    ));
+    let (mut ann, other) = (gateway.signed_in("ann"), gateway.signed_in("ann"));
+    let mut own = [Socket::open(&ann, "/"), Socket::open(&ann, "/"), Socket::open(&ann, "/")];
+    let mut others = Socket::open(&other, "/");
+    let mut thief = gateway.connect();
+    let cookie = format!("Cookie: sessionid={}\r\n", ann.session_id().unwrap());
+    thief.send(handshake(&format!("Origin: http://a\r\nX-Forwarded-For: 203.0.113.66\r\n{cookie}")));
+    assert_eq!(thief.response().status, 101);
+    let before = ann.session_id();
+    ann.answered("/", &["Session-Revoke-Others: true"]);
+    assert_ne!(ann.session_id(), before);
+    others.is_ended();
+    assert!(thief.rest().contains("session ended"));
+    look_around(&gateway);
+    own.iter_mut().for_each(Socket::echoes);
+    ann.sign_out();
+    own.iter_mut().for_each(Socket::is_ended);
+}
+
 #[test]
 fn a_websocket_ends_with_the_session_that_makes_room_for_another() {
     let (app, _ended) = chatting();

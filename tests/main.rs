@@ -11,10 +11,14 @@ mod support;
 
 /// Who may pass a route, and what its app is told of the user.
 mod access;
+/// What apps were seen to do: cookies, framing, sockets and sign-outs as nobody would invent them.
+mod apps;
 /// What lies in stores that outlive the gateway.
 mod at_rest;
 /// Sessions that lie in the browser's cookies.
 mod cookie_store;
+/// The user is signed on to apps that ask for Digest.
+mod digest;
 /// Sessions of a real Django, taken over.
 mod django_import;
 /// What Django's own tests assert of its sessions.

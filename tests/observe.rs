@@ -228,3 +228,190 @@ fn where_a_form_tells_the_sign_in_no_other_form_of_a_stranger_passes() {
     browser.post("/login", &[("do", "show")]);
     assert_eq!(app.last().body, b"do=show");
 }
+
+/// SECURITY: PHP's `$_REQUEST` has the body's word where both the query and the body say what is wanted.
+#[test]
+fn where_the_query_tells_the_sign_in_no_body_can_make_it_another_request() {
+    let app = App::with(|seen, stream| {
+        let to = "HTTP/1.1 302 Found\r\nLocation: /saved\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(if seen.line().starts_with("POST") { to.into() } else { ok("page") }.as_bytes()).is_ok()
+    });
+    let observe = "login: { path: /doku, query: { do: login }, location_not: /doku, user: { form: u } }, \
+                   login_page: '/doku?do=login'";
+    let gateway = gateway(&app, observe, ", cookies: vault");
+    let form = "application/x-www-form-urlencoded";
+    let parts = "multipart/form-data; boundary=b";
+    let part =
+        |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let multipart = |name: &str| format!("{}{}--b--\r\n", part("u", "ann"), part(name, "save"));
+    let long = format!("u=ann&x={}&do=save", "x".repeat(70_000));
+    let sent = |browser: &mut Browser, kind: &str, body: &str| {
+        let origin = format!("http://{}", browser.host);
+        let headers = [("Content-Type", kind), ("Origin", &*origin), ("Accept", "text/html")];
+        browser.request("POST", "/doku?do=login", &headers, body.as_bytes()).header("location").map(str::to_owned)
+    };
+    for (kind, body) in [
+        (form, "do=save&u=ann"),
+        (form, "u=ann&do=login&do=save"),
+        (form, "u=ann&do[save]=1"),
+        (form, "u=ann&D%6f=save"),
+        (form, "u=ann&do+=login"),
+        (form, &long),
+        (parts, &multipart("do")),
+        (parts, &multipart("do[save]")),
+        (parts, "--b\r\nbroken"),
+        ("application/json", "{\"u\": \"ann\", \"do\": \"save\"}"),
+        ("application/json", "{\"u\": \"ann\", \"do\": [\"login\"]}"),
+        ("application/json", "[]"),
+        ("application/x-www-form-urlencoded, x", "do=save&u=ann"),
+        ("text/plain", "do=save&u=ann"),
+    ] {
+        let mut browser = gateway.browser();
+        assert_eq!(sent(&mut browser, kind, body).as_deref(), Some("/doku?do=login"), "{kind} {body:.60}");
+        assert_eq!((app.seen().len(), who(&mut browser)), (0, serde_json::Value::Null), "{kind} {body:.60}");
+        // Nor does it make somebody else of who is signed in.
+        let mut bob = gateway.browser();
+        assert_eq!(sent(&mut bob, form, "u=bob&p=x").as_deref(), Some("/saved"));
+        sent(&mut bob, kind, body);
+        assert_eq!(who(&mut bob), "bob", "{kind} {body:.60}");
+        browser.jar = bob.jar;
+        browser.sign_out();
+        app.forget();
+    }
+    for (kind, body) in [
+        (form, "u=ann&p=x"),
+        (form, "do=login&u=ann"),
+        (parts, &*multipart("p")),
+        ("application/json", "{\"u\": \"ann\"}"),
+    ] {
+        let mut browser = gateway.browser();
+        assert_eq!(sent(&mut browser, kind, body).as_deref(), Some("/saved"), "{kind} {body}");
+        assert_eq!(who(&mut browser), "ann", "{kind} {body}");
+    }
+}
+
+fn limited(app: &App, observe: &str) -> TestGateway {
+    TestGateway::with_config(&format!(
+        "login: {{ form: null }}\ntrusted_proxies: [127.0.0.1]\n\
+         routes:\n  - {{ access: public, observe: {{ {observe} }}, upstream: 'http://{}' }}",
+        app.address
+    ))
+}
+
+/// One try by a browser that has not been here before.
+fn try_from(gateway: &TestGateway, address: &str, user: &str, password: &str) -> crate::support::Response {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("username", user), ("password", password)])
+        .finish();
+    let headers =
+        [("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "text/html"), ("X-Forwarded-For", address)];
+    gateway.browser().request("POST", "/login", &headers, body.as_bytes())
+}
+
+/// LG-02, as at our own form.
+#[test]
+fn guessing_at_an_apps_own_form_is_slowed_down() {
+    for observe in [
+        BY_PLACE,
+        "login: { path: /login, status: [2xx, 3xx], user: { form: username } }, probe: { path: /me, json: /login }",
+    ] {
+        let app = app();
+        let gateway = limited(&app, observe);
+        for (address, user) in [("198.51.100.1", "ann"), ("198.51.100.2", "ANN"), ("203.0.113.3", " ann")] {
+            assert_eq!(try_from(&gateway, address, user, "wrong").status, 200);
+        }
+        app.forget();
+        let refused = try_from(&gateway, "203.0.113.9", "Ann", "right");
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("300")));
+        assert!(refused.text().contains("Please wait") && refused.all("set-cookie").is_empty(), "{}", refused.text());
+        assert!(app.seen().is_empty(), "the app is not asked");
+        // Nobody else waits, and pages are no tries.
+        assert_eq!(try_from(&gateway, "198.51.100.1", "bob", "right").status, 302);
+        assert_eq!(gateway.browser().get("/login").status, 200);
+        gateway.advance(std::time::Duration::from_secs(300));
+        assert_eq!(try_from(&gateway, "198.51.100.1", "ann", "right").status, 302);
+    }
+}
+
+#[test]
+fn a_right_password_clears_the_failures_and_a_broken_app_makes_none() {
+    let app = app();
+    let gateway = limited(&app, BY_PLACE);
+    for _ in 0..4 {
+        for password in ["wrong", "wrong", "right"] {
+            assert_ne!(try_from(&gateway, "198.51.100.1", "ann", password).status, 429);
+        }
+    }
+    for status in ["500", "503", "429"] {
+        let app = App::answering(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n"));
+        let gateway = limited(&app, BY_PLACE);
+        for _ in 0..5 {
+            assert_eq!(try_from(&gateway, "198.51.100.1", "ann", "x").status.to_string(), status);
+        }
+        assert_eq!(app.seen().len(), 5);
+    }
+}
+
+#[test]
+fn an_address_that_tries_many_names_or_no_name_at_all_is_refused() {
+    for observe in [BY_PLACE, BY_PROBE] {
+        let app = app();
+        let gateway = limited(&app, observe);
+        for name in 0..30 {
+            assert_eq!(try_from(&gateway, "198.51.100.1", &format!("made-up-{name}"), "wrong").status, 200);
+        }
+        assert_eq!(try_from(&gateway, "198.51.100.1", "ann", "right").status, 429);
+        assert_eq!(try_from(&gateway, "198.51.100.2", "ann", "right").status, 302);
+    }
+}
+
+/// An app that takes Basic is asked with every request: who is signed in must not wait for those who guess.
+#[test]
+fn guesses_with_basic_count_and_leave_who_is_signed_in_alone() {
+    let app = App::with(|seen, stream| {
+        // "ann:right"
+        let said = match seen.header("authorization") {
+            Some("Basic YW5uOnJpZ2h0") => ok("welcome"),
+            _ => "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n".into(),
+        };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    let gateway = limited(&app, "login: { method: [GET, POST], path: '/*', status: 2xx, user: { basic: true } }");
+    let ask = |browser: &mut Browser, credentials: &str| {
+        browser.request("GET", "/x", &[("Authorization", &format!("Basic {credentials}"))], b"").status
+    };
+    let mut ann = gateway.browser();
+    assert_eq!((ask(&mut ann, "YW5uOnJpZ2h0"), who(&mut ann)), (200, "ann".into()));
+    assert_eq!(
+        [(); 10].map(|()| gateway.browser().get("/x").status),
+        [401; 10],
+        "nothing is tried without credentials"
+    );
+    // "ann:wrong"
+    let guesses = [(); 5].map(|()| ask(&mut gateway.browser(), "YW5uOndyb25n"));
+    assert_eq!(guesses, [401, 401, 401, 429, 429]);
+    assert_eq!((ask(&mut gateway.browser(), "YW5uOnJpZ2h0"), ask(&mut ann, "YW5uOnJpZ2h0")), (429, 200));
+}
+
+#[test]
+fn where_failures_do_not_count_nobody_waits() {
+    let app = app();
+    let gateway = limited(&app, &format!("{BY_PLACE}, regulation: false"));
+    assert_eq!([(); 40].map(|()| try_from(&gateway, "198.51.100.1", "ann", "wrong").status), [200; 40]);
+    assert_eq!(try_from(&gateway, "198.51.100.1", "ann", "right").status, 302);
+}
+
+/// SECURITY: else all guesses that are sent at once are answered, before the first of them is counted.
+#[test]
+fn of_many_guesses_at_once_few_are_answered() {
+    const GUESSES: usize = 20;
+    let together = std::sync::Barrier::new(GUESSES);
+    let app = App::with(move |_, stream| {
+        together.wait();
+        stream.write_all(ok("wrong password <form>").as_bytes()).is_ok()
+    });
+    let gateway = limited(&app, BY_PLACE);
+    let answers =
+        crate::support::at_once(GUESSES, |n| try_from(&gateway, &format!("203.0.113.{n}"), "ann", "x").status);
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 3, "{answers:?}");
+}

@@ -221,18 +221,13 @@ fn a_cookie_that_comes_back_as_a_header_is_exposed_whatever_the_port_in_its_name
     assert_eq!(whoami(&mut browser), None, "{yaml}");
 }
 
-/// The lines of `sign_on` that it prints, with an account for everybody.
+/// The other way that it prints, with an account for everybody.
 fn sign_on(app: &App, yaml: &str) -> TestGateway {
-    let lines = yaml.lines().filter(|line| line.starts_with("#   ")).map(|line| &line[2..]);
-    let lines = lines.skip_while(|line| *line != "  sign_on:").filter(|line| !line.trim_start().starts_with('#'));
-    let lines: Vec<String> = lines.map(|line| format!("  {line}\n")).collect();
-    let exposed = yaml.lines().find(|line| line.starts_with("expose_cookies")).unwrap_or("expose_cookies: []");
-    let account = format!("credentials: {{ username: ann, password: {PASSWORD} }}");
-    TestGateway::with_routes(&format!(
-        "  - upstream: http://{}\n    cookies: vault\n    {exposed}\n{}      {account}\n",
-        app.address,
-        lines.concat()
-    ))
+    let other = survey::switched(yaml).unwrap_or_else(|| panic!("{yaml}"));
+    let printed = other.lines().find(|line| line.starts_with("  credentials: ")).unwrap();
+    let account = format!("  credentials: {{ username: ann, password: {PASSWORD} }}");
+    let whole = survey::as_route(&format!("http://{}", app.address), &other.replace(printed, &account));
+    TestGateway::with_config(whole.trim_start_matches("login: { form: null }\n"))
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Interrupted work: a form that is sent when the session has ended is kept, asked about, and sent once.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::process::Process;
@@ -361,6 +364,109 @@ fn when_the_app_cannot_be_reached_the_form_stays() {
     assert_eq!(press(&mut browser, &again, "/save").status, 303);
 }
 
+/// An app with a login of its own, by form or by Digest, which lets nobody in until it `is_open`.
+fn choosy() -> (App, Arc<AtomicBool>) {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&is_open);
+    let app = App::with(move |seen, stream| {
+        let is_open = shared.load(Ordering::SeqCst);
+        let answer = match seen.line() {
+            "GET /login HTTP/1.1" => ok("<form><input name=u><input type=password name=p></form>"),
+            "POST /login HTTP/1.1" if is_open => {
+                "HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: app=1\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            "POST /login HTTP/1.1" => ok("wrong"),
+            // Nothing comes back.
+            "HEAD /save HTTP/1.1" if !is_open => return false,
+            "HEAD /save HTTP/1.1" => {
+                let asks = "Digest realm=x, qop=auth, nonce=n";
+                format!("HTTP/1.1 401 No\r\nWWW-Authenticate: {asks}\r\nContent-Length: 0\r\n\r\n")
+            }
+            _ => ok("saved"),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    (app, is_open)
+}
+
+#[test]
+fn when_the_user_cannot_be_signed_on_to_the_app_the_form_stays() {
+    for (sign_on, why, words) in
+        [("login_page: /login", "refused", "did not let you in"), ("digest: true", "unreached", "could not be reached")]
+    {
+        let (app, is_open) = choosy();
+        let gateway = gateway(&app, &format!(", cookies: vault, sign_on: {{ {sign_on} }}"));
+        let mut browser = expired(&gateway, "ann");
+        park(&mut browser, "/save");
+        sign_in(&mut browser, "ann");
+        let mut page = browser.get(QUESTION);
+        for _ in 0..2 {
+            let again = format!("{QUESTION}?{why}");
+            let answer = press(&mut browser, &page, "/save");
+            assert_eq!((answer.status, answer.header("location")), (303, Some(&*again)), "{sign_on}");
+            page = browser.get(&again);
+            assert!(page.text().contains(words) && page.text().contains("<code>&#x2f;save</code>"), "{}", page.text());
+        }
+        is_open.store(true, Ordering::SeqCst);
+        gateway.advance(MINUTE);
+        assert_eq!(press(&mut browser, &page, "/save").text(), "saved", "{sign_on}");
+        let saved: Vec<_> = app.seen().into_iter().filter(|seen| seen.line() == "POST /save HTTP/1.1").collect();
+        assert!(saved.len() == 1 && saved[0].body == BODY, "{saved:?}");
+        assert!(browser.get(QUESTION).text().contains("No form is waiting"));
+    }
+}
+
+#[test]
+fn who_has_no_account_at_the_app_keeps_the_form() {
+    let (app, dir) = (App::echoing(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("apps.yaml");
+    std::fs::write(&file, "bob: { username: b, password: b }\n").unwrap();
+    let credentials = format!("credentials: {{ file: '{}' }}", file.display());
+    let gateway = gateway(&app, &format!(", sign_on: {{ basic: true, {credentials} }}"));
+    let mut browser = expired(&gateway, "ann");
+    park(&mut browser, "/save");
+    sign_in(&mut browser, "ann");
+    let page = browser.get(QUESTION);
+    assert_eq!(press(&mut browser, &page, "/save").header("location"), Some("/.session/parked?refused"));
+    assert!(browser.get(QUESTION).text().contains("Send your form now?"));
+    assert!(app.seen().is_empty());
+}
+
+/// Signed in by another app's word, so nothing was typed that this one could be given.
+#[test]
+fn who_must_sign_in_again_for_the_app_finds_the_form_after_that() {
+    let (app, portal) = (App::echoing(), App::obeying());
+    let gateway = TestGateway::with_routes(&format!(
+        "  - {{ access: user, sign_on: {{ basic: true }}, upstream: 'http://{}' }}\n  \
+           - {{ path: /portal, access: public, session_headers: read_write, upstream: 'http://{}' }}",
+        app.address, portal.address
+    ));
+    let mut browser = expired(&gateway, "ann");
+    park(&mut browser, "/save");
+    browser.answered("/portal", &["Session-User: ann"]);
+    let page = browser.get(QUESTION);
+    let answer = press(&mut browser, &page, "/save");
+    assert_eq!((answer.status, answer.header("location")), (302, Some("/.session/login?rd=/.session/parked")));
+    assert!(app.seen().is_empty());
+    sign_in(&mut browser, "ann");
+    let page = browser.get(QUESTION);
+    assert_eq!(press(&mut browser, &page, "/save").status, 200);
+    assert_eq!((posts(&app), app.last().body), (1, BODY.to_vec()));
+}
+
+#[test]
+fn a_form_that_the_app_has_been_asked_with_does_not_come_back() {
+    let app = App::answering("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n");
+    let gateway = gateway(&app, ", sign_on: { basic: true }");
+    let mut browser = expired(&gateway, "ann");
+    park(&mut browser, "/save");
+    sign_in(&mut browser, "ann");
+    let page = browser.get(QUESTION);
+    assert_eq!(press(&mut browser, &page, "/save").status, 502);
+    assert!(browser.get(QUESTION).text().contains("No form is waiting"));
+    assert_eq!(posts(&app), 1);
+}
+
 #[test]
 fn whoever_was_anonymous_before_is_asked_too() {
     let app = App::echoing();
@@ -423,6 +529,86 @@ fn where_the_app_signs_people_in_it_is_asked_about_after_that() {
             (seen.body.as_slice(), seen.header("remote-user"), seen.header("cookie")),
             (BODY, Some("ann"), Some("app=1"))
         );
+    }
+}
+
+/// An app with a sign-in of its own, which has forgotten everybody since the last one where a path says so.
+fn forgetful() -> App {
+    App::with(|seen, stream| {
+        let knows = seen.header("cookie").is_some_and(|line| line.contains("app=1"));
+        let answer = match seen.line() {
+            "POST /login HTTP/1.1" => {
+                "HTTP/1.1 302 Found\r\nLocation: /home\r\nSet-Cookie: app=1; Path=/\r\nContent-Length: 0\r\n\r\n".into()
+            }
+            "GET /forget HTTP/1.1" => {
+                "HTTP/1.1 200 OK\r\nSet-Cookie: app=; Max-Age=0; Path=/\r\nContent-Length: 0\r\n\r\n".into()
+            }
+            _ if knows => ok(&seen.head),
+            _ => "HTTP/1.1 302 Found\r\nLocation: /login?next=/\r\nContent-Length: 0\r\n\r\n".into(),
+        };
+        std::io::Write::write_all(stream, answer.as_bytes()).is_ok()
+    })
+}
+
+fn before(app: &App, more: &str) -> TestGateway {
+    TestGateway::with_config(&format!(
+        "login: {{ form: null }}\nroutes:\n  - {{ access: user, cookies: vault, upstream: 'http://{}', observe: {{ \
+         login: {{ path: /login, location_not: /login, user: {{ form: username }} }} }}{more} }}",
+        app.address
+    ))
+}
+
+#[test]
+fn a_form_that_meets_an_app_which_has_forgotten_its_sender_is_kept_for_that_user() {
+    let app = forgetful();
+    let gateway = before(&app, "");
+    let mut browser = gateway.browser();
+    for user in ["ann", "bob"] {
+        assert_eq!(browser.post("/login", &[("username", "ann")]).status, 302);
+        browser.get("/forget");
+        let old = browser.session_id();
+        let answer = send(&mut browser, "/save?id=3", FORM, BODY);
+        assert_eq!((answer.status, answer.header("location")), (302, Some("/login?next=/")), "the app's own word");
+        assert_ne!(browser.session_id(), old);
+        assert_eq!(browser.get("/.session/me").json()["authenticated"], false);
+        app.forget();
+        browser.post("/login", &[("username", user)]);
+        if user == "bob" {
+            assert_eq!(browser.get("/home").status, 200);
+            assert!(field(&browser.get(QUESTION), "cloakroom-form").is_none());
+            continue;
+        }
+        assert_eq!(browser.get("/home").header("location"), Some("/.session/parked?rd=/home"));
+        let page = browser.get("/.session/parked?rd=/home");
+        assert_eq!(press(&mut browser, &page, "/save?id=3").status, 200);
+        let seen = app.last();
+        assert_eq!((seen.line(), seen.body.as_slice()), ("POST /save?id=3 HTTP/1.1", BODY));
+        assert_eq!((seen.header("cookie"), seen.header("remote-user")), (Some("app=1"), Some("ann")));
+        assert_eq!(seen.header("content-type"), Some(FORM));
+        browser.sign_out();
+    }
+}
+
+#[test]
+fn of_what_an_app_has_forgotten_no_foreign_form_no_long_one_and_none_of_a_program_is_kept() {
+    let app = forgetful();
+    for (more, origin, mode, body) in [
+        ("", "https://evil.example", "navigate", BODY),
+        ("", "", "cors", BODY),
+        (", park: { max_size: 1KiB }", "", "navigate", &[b'a'; 1025]),
+        (", park: null", "", "navigate", BODY),
+    ] {
+        let gateway = before(&app, more);
+        let mut browser = gateway.browser();
+        browser.post("/login", &[("username", "ann")]);
+        browser.get("/forget");
+        let own = format!("http://{}", browser.host);
+        let origin = if origin.is_empty() { &own } else { origin };
+        let headers = [("Content-Type", FORM), ("Origin", origin), ("Accept", "text/html"), ("Sec-Fetch-Mode", mode)];
+        assert_eq!(browser.request("POST", "/save", &headers, body).status, 302);
+        browser.post("/login", &[("username", "ann")]);
+        assert_eq!(browser.get("/home").status, 200, "nothing is asked: {more} {origin} {mode}");
+        assert!(field(&browser.get(QUESTION), "cloakroom-form").is_none());
     }
 }
 

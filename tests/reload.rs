@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, write};
@@ -268,6 +270,12 @@ fn a_websocket_outlives_a_reload_and_not_its_user() {
     assert_eq!(site.reload(&text(&["bob"])).status, 200);
     anns.is_ended();
     bobs.echoes();
+    // It still ends with its session, also where another route is in the place of its own by now.
+    assert_eq!(site.reload(&format!("login: {}\n{}", users(&["bob"]), routes(&[("/new", &app)]))).status, 200);
+    bobs.echoes();
+    let mut bob = bob;
+    assert_eq!(bob.sign_out().status, 200);
+    bobs.is_ended();
 }
 
 #[test]
@@ -504,4 +512,41 @@ fn two_hundred_reloads_lose_no_request_and_no_session() {
     assert_eq!(counted("*/") + counted("*/a"), served, "no number is lost");
     let (_, log) = site.process.terminate();
     assert!(!log.contains("panicked") && !log.contains("\"ERROR\""), "{log}");
+}
+
+/// `Authorization: Basic` of somebody at the app.
+fn basic(pair: &str) -> String {
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+#[test]
+fn what_was_typed_for_an_app_outlives_a_reload_and_accounts_are_read_again() {
+    let app = App::echoing();
+    let accounts = tempfile::tempdir().unwrap();
+    let file = write(accounts.path(), "apps.yaml", "ann: { username: a.smith, password: first }\n");
+    let routes = |more: &str| {
+        let (address, file) = (app.address, file.display());
+        format!(
+            "routes: [{{ path: /typed, sign_on: {{ basic: true }}, upstream: 'http://{address}' }}, {{ path: /file, \
+             sign_on: {{ basic: true, credentials: {{ file: '{file}' }} }}, upstream: 'http://{address}' }}{more}]"
+        )
+    };
+    let mut site = Site::start(&routes(""));
+    let mut ann = site.signed_in("ann");
+    let mut given = |path: &str| {
+        let status = ann.get(path).status;
+        (status, app.last().header("authorization").unwrap_or_default().to_owned())
+    };
+    let typed = basic(&format!("ann:{PASSWORD}"));
+    assert_eq!((given("/typed"), given("/file")), ((200, typed.clone()), (200, basic("a.smith:first"))));
+    write(accounts.path(), "apps.yaml", "ann: { username: a.smith, password: second }\n");
+    site.reload_by_signal(&routes(""));
+    assert_eq!((given("/typed"), given("/file")), ((200, typed.clone()), (200, basic("a.smith:second"))));
+    // A file that cannot be read changes nothing.
+    write(accounts.path(), "apps.yaml", "ann: { username: a.smith, pasword: third }\n");
+    assert_eq!(site.reload(&routes("")).status, 422);
+    assert_eq!((given("/typed"), given("/file")), ((200, typed.clone()), (200, basic("a.smith:second"))));
+    write(accounts.path(), "apps.yaml", "bob: { username: b, password: b }\n");
+    site.reload_by_signal(&routes(", { path: /new, upstream: 'http://127.0.0.1:1' }"));
+    assert_eq!((given("/typed"), given("/file").0), ((200, typed), 403));
 }

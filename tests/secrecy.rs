@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::support::process::Process;
+use crate::support::process::{Process, write};
 use crate::support::{App, Browser, Client, PASSWORD, Response, field, ok, user};
 
 /// Everything secret that came by.
@@ -83,6 +83,89 @@ fn no_id_password_or_token_is_ever_logged() {
     assert!(log.contains("signed_in") && log.contains("\"path\":\"/clash\""), "the log is there: {log}");
     for secret in &secrets.0 {
         assert!(!log.contains(secret.as_str()), "{secret} is in the log: {log}");
+    }
+}
+
+/// Apps of all kinds under one address: a form, JSON, Basic, Digest, and one that takes nobody.
+fn apps() -> App {
+    App::with(|seen, stream| {
+        let line: Vec<&str> = seen.line().split(' ').collect();
+        let is_named = seen.header("authorization").is_some();
+        let answer = match (line[0], line[1]) {
+            ("GET", "/form/login" | "/file/login") => ok(
+                "<form><input type=hidden name=t value=a-token-of-the-app><input name=u><input name=p type=password></form>",
+            ),
+            ("POST", "/form/login" | "/file/login") => "HTTP/1.1 302 Found\r\nLocation: /\r\n\
+                Set-Cookie: app=the-apps-own-cookie\r\nContent-Length: 0\r\n\r\n"
+                .to_owned(),
+            (_, "/refusing/x") => "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            (_, path) if path.starts_with("/digest") && !is_named => "HTTP/1.1 401 No\r\n\
+                WWW-Authenticate: Digest realm=x, qop=auth, nonce=n\r\nContent-Length: 0\r\n\r\n"
+                .to_owned(),
+            _ => ok("{}"),
+        };
+        std::io::Write::write_all(stream, answer.as_bytes()).is_ok()
+    })
+}
+
+/// What an app is given for the user: typed, from a file, or one account for all.
+#[test]
+fn nothing_that_signs_the_user_on_to_an_app_is_ever_logged() {
+    let (app, dir) = (apps(), tempfile::tempdir().unwrap());
+    write(dir.path(), "accounts.yaml", "ann: { username: a.smith, password: out-of-the-file }\n");
+    write(dir.path(), "password", "one-for-all-of-them\n");
+    // Each with a vault of its own, so that each is signed on to.
+    let route = |path: &str, sign_on: &str| {
+        let (vault, upstream) = (path.replace('/', "-"), app.address);
+        format!(
+            "  - {{ path: /{path}, cookies: vault, vault: {vault}, sign_on: {{ {sign_on} }}, \
+             upstream: 'http://{upstream}' }}\n"
+        )
+    };
+    let routes = [
+        route("form", "login_page: /form/login"),
+        route("file", "login_page: /file/login, credentials: { file: accounts.yaml }"),
+        route("json", "action: /json/login, json: true"),
+        route("basic", "basic: true"),
+        route("digest", "digest: true"),
+        route("digest/one", "digest: true, credentials: { username: svc, password_file: password }"),
+        route("refusing", "basic: true, credentials: { username: svc, password: one-for-all-of-them }"),
+        route("failing", "login_page: /failing/login"),
+    ];
+    let process = Process::start(dir.path(), &(yaml(&app) + &routes.concat()), 1, &[]);
+    let mut browser = Browser::at(process.addresses()[0]);
+    assert_eq!(browser.sign_in("ann", PASSWORD).status, 303);
+    for (path, status) in [
+        ("form", 200),
+        ("file", 200),
+        ("json", 200),
+        ("basic", 200),
+        ("digest", 200),
+        ("digest/one", 200),
+        ("refusing", 502),
+    ] {
+        assert_eq!(browser.get(&format!("/{path}/x")).status, status, "{path}");
+    }
+    assert_eq!(browser.post("/digest/x", &[("a", "what-is-sent")]).status, 200);
+    assert_eq!(browser.get("/failing/x").status, 502);
+
+    let mut secrets: Vec<String> =
+        ["out-of-the-file", "one-for-all-of-them", "a-token-of-the-app", "the-apps-own-cookie", "what-is-sent"]
+            .map(Into::into)
+            .into();
+    secrets.extend([PASSWORD.to_owned(), PASSWORD.replace(' ', "+"), PASSWORD.replace(' ', "%20")]);
+    for seen in app.seen() {
+        let Some((_, said)) = seen.header("authorization").and_then(|said| said.split_once(' ')) else { continue };
+        let response = said.split("response=\"").nth(1).and_then(|rest| rest.split('"').next());
+        secrets.push(response.unwrap_or(said).to_owned());
+    }
+    assert_eq!(secrets.len(), 8 + 5, "{secrets:?}");
+    let (_, log) = process.terminate();
+    for word in ["\"event\":\"signed_on\"", "sign_on_failed", "\"path\":\"/digest/one/x\"", "\"level\":\"DEBUG\""] {
+        assert!(log.contains(word), "{word} is not in the log: {log}");
+    }
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in the log: {log}");
     }
 }
 

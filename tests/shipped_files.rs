@@ -19,6 +19,8 @@ fn every_shipped_configuration_is_valid() {
         }
         match is_users_file(&text) {
             true => drop(cloakroom::config::users::load_users(&file).unwrap_or_else(|problems| panic!("{problems}"))),
+            // Read with the configuration that names it.
+            false if name.ends_with("accounts.yaml") => {}
             false => validate(&file),
         }
         checked.push(name);
@@ -31,11 +33,39 @@ fn every_shipped_configuration_is_valid() {
         "examples/django-admin.yaml",
         "examples/jupyter.yaml",
         "examples/node-red.yaml",
+        "examples/dokuwiki-sign-on.yaml",
+        "examples/django-admin-sign-on.yaml",
+        "examples/accounts.yaml",
         "compose/cloakroom.yaml",
         "compose/redis/cloakroom.yaml",
     ] {
         assert!(checked.iter().any(|name| name == expected), "{expected} is not among {checked:?}");
     }
+}
+
+/// Those of other programs, and of users, have no key that a configuration begins with.
+#[test]
+fn every_configuration_in_the_readme_is_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+    fs::copy(format!("{config}/examples/users.yaml"), dir.path().join("users.yaml")).unwrap();
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut checked = 0;
+    for block in blocks {
+        let has = |key: &str| block.lines().any(|line| line.starts_with(key));
+        let text = match (has("routes:"), has("store:"), block.starts_with("    ")) {
+            (true, ..) => block.to_owned(),
+            (_, true, _) => format!("{block}routes: [{{ access: public, upstream: http://a }}]\n"),
+            // Of a route.
+            (_, _, true) => format!("routes:\n  - access: public\n    upstream: http://a\n{block}"),
+            _ => continue,
+        };
+        let login = if has("login:") { "" } else { "login: { form: { users_file: users.yaml } }\n" };
+        validate(&write(dir.path(), "readme.yaml", &format!("{login}{text}")));
+        checked += 1;
+    }
+    assert!(checked >= 6, "{checked}");
 }
 
 fn validate(file: &Path) {
@@ -45,6 +75,7 @@ fn validate(file: &Path) {
     let secrets = [
         ("session-keys", "0123456789abcdef0123456789abcdef\n"),
         ("redis-url", "redis://:secret@redis"),
+        ("printer", "a password\n"),
         ("postgres-url", "postgres://cloakroom:secret@postgres/cloakroom"),
     ];
     for (name, content) in secrets {

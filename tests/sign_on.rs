@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{App, Browser, PASSWORD, Seen, TestGateway, at_once, ok};
+use crate::support::{App, Browser, PASSWORD, Seen, TestGateway, at_once, field, ok};
 
 /// An app with a login of its own: the form has a token that is bound to a cookie, its session names the user, and all
 /// sessions are forgotten when `epoch` moves. It knows everybody by the same password as we do.
@@ -287,6 +287,58 @@ fn json_logins_and_a_probe_decide_by_what_the_app_says() {
     }
 }
 
+/// Many apps greet whom they have forgotten with the same page as everybody, and take a cookie back.
+#[test]
+fn an_app_that_redirects_nobody_shows_by_a_cookie_that_it_has_forgotten_the_user() {
+    let epoch = Arc::new(AtomicUsize::new(1));
+    let shared = Arc::clone(&epoch);
+    let app = App::with(move |seen, stream| {
+        let value = format!("ann-{}", shared.load(Ordering::SeqCst));
+        let said = match seen.line() {
+            "GET /a.php?do=login HTTP/1.1" => ok("<form><input name=u><input type=password name=p></form>"),
+            line if line.starts_with("POST /a.php?do=login") => {
+                redirect("/", &format!("Set-Cookie: DW81={value}; Path=/\r\n"))
+            }
+            _ if cookie(seen, "DW81") == Some(&value) => ok("hello ann"),
+            _ => ok("hello stranger").replacen("\r\n", "\r\nSet-Cookie: DW81=deleted; Max-Age=0; Path=/\r\n", 1),
+        };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    for (expired, then) in [("", "hello stranger"), (", expired: { delete_cookie: DW* }", "hello ann")] {
+        let gateway = TestGateway::with_routes(&format!(
+            "  - {{ cookies: vault, sign_on: {{ login_page: '/a.php?do=login'{expired} }}, upstream: 'http://{}' }}",
+            app.address
+        ));
+        let mut browser = gateway.signed_in("ann");
+        assert_eq!(browser.get("/a.php").text(), "hello ann");
+        epoch.fetch_add(1, Ordering::SeqCst);
+        // All its pages are one script, the login page too.
+        let page = browser.get("/a.php?id=start");
+        assert_eq!(page.text(), then, "{expired}");
+        assert!(page.all("set-cookie").iter().all(|line| !line.contains("DW81")), "{:?}", page.headers);
+    }
+}
+
+#[test]
+fn whoever_signs_out_at_the_app_has_signed_out_here_and_is_not_signed_on_again() {
+    let legacy = Legacy::new();
+    let out = "logout: { path: /page, query: { do: out } }";
+    let gateway = legacy.with_sign_on(&format!("login_page: /login, {out}"), "");
+    for forgotten in [false, true] {
+        let mut browser = gateway.signed_in("ann");
+        assert_eq!(browser.get("/page?do=in").text(), "page for ann ");
+        let before = (browser.session_id().unwrap(), legacy.logins());
+        if forgotten {
+            legacy.forget_everybody();
+        }
+        assert_eq!(browser.get("/page?do=out").status, if forgotten { 302 } else { 200 });
+        for mut browser in [browser, Browser::holding(gateway.address(), &before.0)] {
+            assert!(browser.get("/").header("location").unwrap().starts_with("/.session/login"), "{forgotten}");
+        }
+        assert_eq!(legacy.logins(), before.1, "{forgotten}");
+    }
+}
+
 #[test]
 fn basic_replaces_what_the_client_says_and_a_refusal_shows_our_page() {
     let app = App::with(|seen, stream| {
@@ -346,6 +398,30 @@ fn cookies_for_scripts_reach_the_browser_and_the_others_stay() {
     browser.get("/");
     assert_eq!(browser.jar.get("csrftoken").map(String::as_str), Some("b"));
     assert_eq!(browser.get("/").text(), "Some(\"1\") Some(\"b\")");
+}
+
+#[test]
+fn what_was_typed_outlives_new_ids_and_serves_who_is_remembered() {
+    let legacy = Legacy::new();
+    let gateway = TestGateway::with_config(&format!(
+        "session: {{ rotate_every: 1h, rotation_grace: 30s, idle_timeout: null, remember_me: 60d, \
+         cookie: {{ secure: auto }} }}\n\
+         routes:\n  - {{ cookies: vault, sign_on: {{ login_page: /login }}, upstream: 'http://{}' }}",
+        legacy.app.address
+    ));
+    let mut browser = gateway.browser();
+    let csrf = field(&browser.get("/.session/login"), "csrf").unwrap();
+    let form = [("csrf", &*csrf), ("rd", "/"), ("username", "ann"), ("password", PASSWORD), ("remember", "on")];
+    assert_eq!(browser.post("/.session/login", &form).status, 303);
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..20 {
+        assert_eq!(browser.get("/").text(), "page for ann ");
+        ids.insert(browser.session_id().unwrap());
+        legacy.forget_everybody();
+        gateway.advance(Duration::from_secs(2 * 86_400));
+    }
+    assert!(ids.len() >= 19, "{}", ids.len());
+    assert_eq!(legacy.logins(), 20);
 }
 
 /// SECURITY: what was typed, and what the app has set, in anything that a stolen disk may show.

@@ -241,6 +241,108 @@ fn what_it_prints_learns_right_sign_ins_and_no_wrong_ones() {
     }
 }
 
+/// The same sections with the other way uncommented: people sign in at our form, and are signed on to the app.
+#[test]
+fn the_other_way_that_it_prints_signs_people_on() {
+    for way in WAYS {
+        let app = app(way);
+        let yaml = survey(&app, way, &["wrong", PASSWORD]).yaml();
+        let other = survey::switched(&yaml).unwrap_or_else(|| panic!("{way:?}\n{yaml}"));
+        assert!(!other.contains("observe:") && other.contains("\n  credentials: typed\n"), "{way:?}\n{yaml}\n{other}");
+        for (password, status) in [(PASSWORD, 200), ("wrong", 502)] {
+            let one = format!("credentials: {{ username: ann, password: {password} }}");
+            let other = other.replace("credentials: typed", &one);
+            let whole = survey::as_route(&format!("http://{}", app.address), &other);
+            let gateway = TestGateway::with_config(whole.trim_start_matches("login: { form: null }\n"));
+            let mut browser = gateway.signed_in("ann");
+            let page = browser.get(home(way));
+            assert_eq!(page.status, status, "{way:?}\n{other}\n{}", page.text());
+            assert_eq!(browser.jar.keys().collect::<Vec<_>>(), ["sessionid"], "{way:?}");
+            if status == 200 && way != Way::Basic {
+                sign_out(&mut browser, way);
+                assert_eq!(whoami(&mut browser), None, "{way:?}\n{other}");
+            }
+        }
+    }
+}
+
+/// The answer is a token that the app's scripts keep: that cannot be done for them.
+#[test]
+fn where_there_is_no_other_way_it_says_why() {
+    let app = App::with(|seen, stream| {
+        let said = match (seen.line(), seen.header("authorization")) {
+            ("POST /token HTTP/1.1", _) if String::from_utf8_lossy(&seen.body).contains(PASSWORD) => {
+                json("200 OK", "", "{\"access_token\": \"a81\", \"token_type\": \"Bearer\"}")
+            }
+            ("POST /token HTTP/1.1", _) => json("403 Forbidden", "", "{}"),
+            (_, Some("Bearer a81")) => json("200 OK", "", "{\"user\": \"ann\"}"),
+            _ => json("401 Unauthorized", "", "{}"),
+        };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
+    let mut browser = Browser::at(survey.address());
+    browser.fetch("/settings");
+    for password in ["wrong", PASSWORD] {
+        let document = format!("{{\"username\": \"ann\", \"password\": \"{password}\"}}");
+        browser.request("POST", "/token", &[("Content-Type", "application/json")], document.as_bytes());
+    }
+    browser.request("GET", "/settings", &[("Authorization", "Bearer a81")], b"");
+    let yaml = survey.finish().unwrap().yaml();
+    let prose = yaml.replace("\n# ", " ");
+    assert!(prose.contains("No `sign_on`") && prose.contains("a token that its scripts keep"), "{yaml}");
+    assert!(yaml.contains("expired: { status: 401 }"), "{yaml}");
+    assert_eq!(survey::switched(&yaml), None);
+}
+
+/// One password for all: whoever knows it is somebody.
+#[test]
+fn an_app_that_asks_for_no_name_has_one_user() {
+    let form = r#"<form method="post"><input type="hidden" name="_xsrf" value="x"><input type="password" name="password"></form>"#;
+    let app = App::with(move |seen, stream| {
+        let is_in = seen.header("cookie").is_some_and(|cookies| cookies.contains("sid=in"));
+        let said = match seen.line() {
+            line if line.starts_with("POST /login") => {
+                match String::from_utf8_lossy(&seen.body).contains("open+sesame") {
+                    true => redirect("/", "Set-Cookie: sid=in; Path=/; HttpOnly\r\n"),
+                    false => answered("401 No", "Content-Type: text/html\r\n", form),
+                }
+            }
+            line if line.starts_with("GET /login") => html(form),
+            line if line.starts_with("GET /logout") => redirect("/login", "Set-Cookie: sid=; Path=/; Max-Age=0\r\n"),
+            _ if is_in => html("<h1>Notes</h1>"),
+            _ => redirect("/login?next=%2F", ""),
+        };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    let work = |browser: &mut Browser, password: &str| {
+        browser.get("/login");
+        browser.post("/login", &[("_xsrf", "x"), ("password", password)]);
+        browser.get("/");
+    };
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
+    let mut browser = Browser::at(survey.address());
+    work(&mut browser, "wrong");
+    work(&mut browser, PASSWORD);
+    browser.get("/logout");
+    let yaml = survey.finish().unwrap().yaml();
+    assert!(yaml.contains("user: { fixed: user }") && yaml.contains("asks for a password and no"), "{yaml}");
+    let gateway = gateway(&app, &yaml);
+    let mut browser = gateway.browser();
+    work(&mut browser, "wrong");
+    assert_eq!(whoami(&mut browser), None, "{yaml}");
+    work(&mut browser, PASSWORD);
+    assert_eq!(whoami(&mut browser).as_deref(), Some("user"), "{yaml}");
+    let other = survey::switched(&yaml).unwrap().replace("write the app's password here", PASSWORD);
+    let whole = survey::as_route(&format!("http://{}", app.address), &other);
+    let gateway = TestGateway::with_config(whole.trim_start_matches("login: { form: null }\n"));
+    assert_eq!(gateway.signed_in("bob").get("/").text(), "<h1>Notes</h1>", "{other}");
+}
+
 #[test]
 fn strangers_are_sent_to_the_sign_in_that_was_seen() {
     for (way, page) in [(Way::Form, "/login?next=%2Fhome"), (Way::SameCookie, "/login?next=%2Fhome")] {

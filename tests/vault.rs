@@ -81,6 +81,27 @@ fn exposed_cookies_pass_both_ways_and_are_not_kept() {
     assert_eq!(sent(&app, &mut browser, "/"), ["csrftoken=written by a script", "hidden=1"]);
     browser.jar.remove("csrftoken");
     assert_eq!(sent(&app, &mut browser, "/"), ["hidden=1"]);
+    let gone = browser.answered("/", &["Set-Cookie: csrftoken=; Max-Age=0; Path=/"]);
+    assert!(gone.all("set-cookie").concat().starts_with("csrftoken=; Max-Age=0; Path=/"), "{gone:?}");
+}
+
+/// It was hidden when the app set it, and the configuration has changed since; or the other way round.
+#[test]
+fn a_cookie_is_sent_once_when_its_name_is_exposed_later() {
+    let app = App::obeying();
+    let route = |path: &str, more: &str| {
+        format!(
+            "  - {{ path: {path}, access: public, cookies: vault, vault: one, upstream: 'http://{}'{more} }}\n",
+            app.address
+        )
+    };
+    let gateway = TestGateway::with_routes(&(route("/", "") + &route("/later", ", expose_cookies: [csrftoken]")));
+    let mut browser = gateway.browser();
+    browser.answered("/", &["Set-Cookie: csrftoken=old; Path=/", "Set-Cookie: other=1; Path=/"]);
+    assert_eq!(sent(&app, &mut browser, "/later"), ["csrftoken=old", "other=1"]);
+    browser.answered("/later", &["Set-Cookie: csrftoken=new; Path=/"]);
+    assert_eq!(sent(&app, &mut browser, "/later"), ["csrftoken=new", "other=1"]);
+    assert_eq!(sent(&app, &mut browser, "/"), ["csrftoken=old", "other=1"]);
 }
 
 /// CW-02: whatever the app answers.
@@ -308,17 +329,38 @@ fn ten_thousand_cookies_leave_the_newest() {
     assert!(kept.len() <= 50 && kept.contains(&"c9x49=1".to_owned()), "{kept:?}");
 }
 
+/// As Chromium then keeps and sends them, over either scheme; behind a proxy it is the browser's scheme that counts.
 #[test]
-fn hardened_cookies_get_what_they_lack() {
+fn hardened_cookies_get_what_they_lack_and_so_do_their_deletions() {
     let app = App::obeying();
-    let upstream = format!("upstream: 'http://{}'", app.address);
-    let gateway = TestGateway::with_routes(&format!(
-        "  - {{ access: public, cookies: harden, expose_cookies: [csrftoken], {upstream} }}"
+    let gateway = TestGateway::with_config(&format!(
+        "trusted_proxies: [127.0.0.1]\nroutes:\n  - {{ access: public, cookies: harden, expose_cookies: [csrftoken], \
+         upstream: 'http://{}' }}",
+        app.address
     ));
+    let lines = |proto: &str, line: &str| {
+        let headers = [("X-Forwarded-Proto", proto), ("X-Answer", &*format!("Set-Cookie: {line}"))];
+        let answer = gateway.browser().request("GET", "/", &headers, b"");
+        answer.all("set-cookie").join("|")
+    };
+    for (line, http, https) in [
+        ("a=1; Path=/x", "; HttpOnly; SameSite=Lax", "; Secure; HttpOnly; SameSite=Lax"),
+        ("a=; Path=/x; Max-Age=0", "; HttpOnly; SameSite=Lax", "; Secure; HttpOnly; SameSite=Lax"),
+        ("a=1; Secure; HttpOnly; SameSite=Strict", "", ""),
+        ("csrftoken=2; SameSite=Strict", "", "; Secure"),
+        ("csrftoken=; Max-Age=0", "; SameSite=Lax", "; Secure; SameSite=Lax"),
+        ("a=1; SameSite=None; Secure", "; HttpOnly", "; HttpOnly"),
+        ("__Host-a=1", "; Path=/; Secure; HttpOnly; SameSite=Lax", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        ("__Secure-a=1; HttpOnly", "; Secure; SameSite=Lax", "; Secure; SameSite=Lax"),
+    ] {
+        assert_eq!(lines("http", line), format!("{line}{http}"));
+        assert_eq!(lines("https", line), format!("{line}{https}"));
+    }
+    assert_eq!(lines("http", "a=1; SameSite=None"), "a=1; HttpOnly; SameSite=Lax");
+    assert_eq!(lines("https", "a=1; SameSite=None"), "a=1; SameSite=None; Secure; HttpOnly");
+    let mended = "__Host-a=1; Path=/; Secure; HttpOnly; SameSite=Lax";
+    assert_eq!(lines("https", "__Host-a=1; Path=/x; Domain=a.example"), mended);
     let mut browser = gateway.browser();
-    let answer = browser.answered("/", &["Set-Cookie: a=1; Path=/x", "Set-Cookie: csrftoken=2; SameSite=Strict"]);
-    let lines = answer.all("set-cookie");
-    assert!(lines[0].starts_with("a=1; Path=/x") && lines[0].contains("HttpOnly") && lines[0].contains("SameSite=Lax"));
-    assert!(!lines[1].contains("HttpOnly") && lines[1].matches("SameSite").count() == 1, "{lines:?}");
+    browser.answered("/", &["Set-Cookie: a=1", "Set-Cookie: csrftoken=2"]);
     assert_eq!(sent(&app, &mut browser, "/"), ["a=1", "csrftoken=2"]);
 }

@@ -96,26 +96,26 @@ async fn try_password(
     let Some(users) = &auth.users else { return Err(Refusal::Wrong) };
     let name = canonical_name(typed).into_owned();
     let logged = in_the_log(&name);
-    auth.regulation.check(&name, call.address, call.now).inspect_err(|banned| {
+    auth.regulation.check(&*name, call.address, call.now).inspect_err(|banned| {
         tracing::warn!(event = "login_banned", user = logged, address = %call.address, retry_after_s = banned.retry_after.as_secs(), "sign-in refused: too many failures");
     })?;
     let account = users.find(&name);
     let right = auth.hasher.verify(users, account.as_deref(), password).await.map_err(|_| Refusal::Busy)?;
     match account.filter(|_| right) {
         Some(account) => {
-            auth.regulation.succeeded(&name, call.address, call.now)?;
+            auth.regulation.succeeded(&*name, call.address, call.now)?;
             Ok(identity(&account, call))
         }
         None => {
             tracing::warn!(event = "login_failed", user = logged, address = %call.address, "sign-in failed");
-            auth.regulation.failed(&name, call.address, call.now)?;
+            auth.regulation.failed(&*name, call.address, call.now)?;
             Err(Refusal::Wrong)
         }
     }
 }
 
 /// As much of a typed name as a log line should hold.
-fn in_the_log(name: &str) -> &str {
+pub(super) fn in_the_log(name: &str) -> &str {
     let end = name.char_indices().nth(100).map_or(name.len(), |(at, _)| at);
     &name[..end]
 }

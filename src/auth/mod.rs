@@ -14,6 +14,7 @@ pub mod regulation;
 pub mod return_to;
 pub mod users;
 pub mod users_file;
+pub mod watched;
 
 mod cookie_check;
 mod form;

@@ -53,6 +53,7 @@ pub(super) fn show(auth: &Auth, call: &mut Call<'_>) -> Result<Page, Error> {
         rd: rd.as_ref().map(ReturnTo::as_str),
         user: Some(&user),
         unreached: call.parameter("unreached").is_some(),
+        refused: call.parameter("refused").is_some(),
     });
     Ok(call.html(StatusCode::OK, body))
 }

@@ -1,6 +1,7 @@
 //! Regulation: how often a sign-in may be tried before the account, or the address, has to wait.
 //!
-//! The sign-in form asks [`Regulation::check`] before it spends time on a password, and reports the outcome after.
+//! The sign-in form asks [`Regulation::check`] before it spends time on a password, and reports the outcome after; so
+//! does `watched` for sign-ins to apps.
 //! Nothing here knows whether an account exists: made-up names are counted like real ones, so a ban reveals nothing.
 
 use std::collections::{HashMap, VecDeque};
@@ -71,16 +72,21 @@ impl Regulation {
         Self { bounds: Bounds::from_config(config), counters: Arc::clone(&self.counters) }
     }
 
-    /// Whether `account` (its canonical name) may be tried from `address` now.
+    /// Whether `account` (its canonical name; `None` if it is not known which) may be tried from `address` now.
     ///
     /// # Errors
     /// [`Banned`] while either waits; the longer wait counts.
-    pub fn check(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<(), Banned> {
+    pub fn check<'a>(
+        &self,
+        account: impl Into<Option<&'a str>>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Banned> {
         if self.bounds.is_none() {
             return Ok(());
         }
         let counters = &self.counters;
-        let account_wait = counters.accounts().wait(&account_key(account), now);
+        let account_wait = account.into().and_then(|account| counters.accounts().wait(&account_key(account), now));
         let address_wait = counters.addresses().wait(&address_key(address), now);
         match account_wait.max(address_wait) {
             Some(wait) => Err(Banned { retry_after: wait.max(Duration::from_secs(1)) }),
@@ -94,10 +100,18 @@ impl Regulation {
     /// [`Banned`] when a ban began while the password was being checked. The answer must then be the ban's:
     ///
     /// SECURITY: else many guesses sent at once would all be answered, before the first failure is counted.
-    pub fn failed(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<(), Banned> {
+    pub fn failed<'a>(
+        &self,
+        account: impl Into<Option<&'a str>>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Banned> {
+        let account = account.into();
         let outcome = self.check(account, address, now);
         if let Some(Bounds { of_account, of_address }) = &self.bounds {
-            self.counters.accounts().fail(account_key(account), now, of_account);
+            if let Some(account) = account {
+                self.counters.accounts().fail(account_key(account), now, of_account);
+            }
             self.counters.addresses().fail(address_key(address), now, of_address);
         }
         outcome
@@ -108,9 +122,15 @@ impl Regulation {
     ///
     /// # Errors
     /// [`Banned`], as for [`Self::failed`]: the sign-in must then be refused although the password was right.
-    pub fn succeeded(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<(), Banned> {
+    pub fn succeeded<'a>(
+        &self,
+        account: impl Into<Option<&'a str>>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Banned> {
+        let account = account.into();
         self.check(account, address, now)?;
-        if self.bounds.is_some() {
+        if let (Some(account), Some(_)) = (account, &self.bounds) {
             self.counters.accounts().entries.remove(&account_key(account));
         }
         Ok(())
@@ -303,7 +323,7 @@ mod tests {
         for i in 0..10 {
             assert!(regulation.check("mallory", shared, at(0)).is_ok());
             assert!(regulation.succeeded("mallory", shared, at(0)).is_ok());
-            regulation.failed(&format!("victim{i}"), shared, at(0)).unwrap();
+            regulation.failed(&*format!("victim{i}"), shared, at(0)).unwrap();
         }
         assert!(regulation.check("mallory", shared, at(0)).is_err());
     }
@@ -331,7 +351,7 @@ mod tests {
         let regulation = regulation(3);
         for i in 0..30 {
             assert!(regulation.check("x", address("192.0.2.1"), at(0)).is_ok());
-            regulation.failed(&format!("name{i}"), address("192.0.2.1"), at(0)).unwrap();
+            regulation.failed(&*format!("name{i}"), address("192.0.2.1"), at(0)).unwrap();
         }
         assert!(regulation.check("x", address("192.0.2.1"), at(0)).is_err());
         assert!(regulation.check("x", address("::ffff:192.0.2.1"), at(0)).is_err());
@@ -343,7 +363,7 @@ mod tests {
         let regulation = regulation(1);
         for i in 0..10u128 {
             let v6 = Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | i << 20);
-            regulation.failed(&format!("name{i}"), v6.into(), at(0)).unwrap();
+            regulation.failed(&*format!("name{i}"), v6.into(), at(0)).unwrap();
         }
         assert!(regulation.check("x", address("2001:db8::ffff"), at(0)).is_err());
         assert!(regulation.check("x", address("2001:db8:0:1::1"), at(0)).is_ok());

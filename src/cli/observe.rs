@@ -88,11 +88,16 @@ fn say(text: &str) {
     }
 }
 
-/// What is printed is loaded as the gateway would.
+/// What is printed is loaded as the gateway would, either way.
 fn report_own_mistakes(url: &str, yaml: &str) {
-    let whole = survey::as_route(url, yaml);
-    if let Err(problems) = config::parse(&whole, "observe", &|_| None) {
-        say(&format!("The YAML is not right, which is a mistake of this program:\n{problems}"));
+    let other = survey::switched(yaml).map(|sections| {
+        let form = "login: { form: { users: [{ name: somebody, password: $$2b$$x }] } }";
+        survey::as_route(url, &sections).replacen("login: { form: null }", form, 1)
+    });
+    for whole in [Some(survey::as_route(url, yaml)), other].into_iter().flatten() {
+        if let Err(problems) = config::parse(&whole, "observe", &|_| None) {
+            say(&format!("The YAML is not right, which is a mistake of this program:\n{problems}"));
+        }
     }
 }
 

@@ -38,15 +38,19 @@ pub enum BodyError {
 /// A client may keep us waiting for `body_timeout`; each 500 bytes buy one more second (mod_reqtimeout's rule).
 const BYTES_PER_SECOND: u64 = 500;
 
-/// A request body with its bounds.
+/// A request body with its bounds; `None`: there is nothing to send.
+// PERF: boxed, because most requests have none, and what carries one is copied about.
 #[derive(Debug)]
-pub struct RequestBody {
+pub struct RequestBody(Option<Box<Flow>>);
+
+#[derive(Debug)]
+struct Flow {
     inner: Source,
     limit: Option<u64>,
     received: u64,
     pace: Pace,
     capture: Option<Capture>,
-    /// What was read before any of it goes on. PERF: mostly nothing, which takes no allocation.
+    /// What was read before any of it goes on.
     held: VecDeque<Bytes>,
 }
 
@@ -106,42 +110,37 @@ impl RequestBody {
     /// A body that is here already.
     #[must_use]
     pub fn kept(body: Bytes, timers: &Timers) -> Self {
-        let inner = Source::Kept(Some(body).filter(|body| !body.is_empty()));
-        Self {
-            inner,
-            limit: None,
-            received: 0,
-            pace: Pace::new(Duration::ZERO, timers),
-            capture: None,
-            held: VecDeque::new(),
-        }
+        let pace = Pace::new(Duration::ZERO, timers);
+        Self((!body.is_empty()).then(|| Flow::boxed(Source::Kept(Some(body)), None, pace)))
     }
 
     /// Wraps `inner`: at most `limit` bytes, and never more than `patience` behind the slowest pace.
     #[must_use]
     pub fn new(inner: Incoming, limit: Option<u64>, patience: Duration, timers: &Timers) -> Self {
-        let pace = Pace::new(patience, timers);
-        Self { inner: Source::Client(inner), limit, received: 0, pace, capture: None, held: VecDeque::new() }
+        if inner.is_end_stream() {
+            return Self(None);
+        }
+        Self(Some(Flow::boxed(Source::Client(inner), limit, Pace::new(patience, timers))))
     }
 
     /// The same, and no more than `limit` bytes of it.
     #[must_use]
     pub fn at_most(mut self, limit: u64) -> Self {
-        self.limit = Some(self.limit.map_or(limit, |own| own.min(limit)));
+        if let Some(flow) = &mut self.0 {
+            flow.limit = Some(flow.limit.map_or(limit, |own| own.min(limit)));
+        }
         self
     }
 
     /// Keeps a copy of what goes by.
-    #[must_use]
-    pub fn captured(mut self, capture: Option<Capture>) -> Self {
-        self.capture = capture;
-        self.note(None);
-        self
-    }
-
-    fn note(&self, data: Option<&Bytes>) {
-        if let Some(capture) = &self.capture {
-            capture.note(data, self.is_empty());
+    pub fn capture(&mut self, capture: Capture) {
+        match &mut self.0 {
+            None => capture.note(None, true),
+            Some(flow) => {
+                flow.capture = Some(capture);
+                let is_end = flow.inner.is_end_stream();
+                flow.note(None, is_end);
+            }
         }
     }
 
@@ -158,7 +157,9 @@ impl RequestBody {
             size += data.len();
             held.push_back(data);
         }
-        self.held = held;
+        if let Some(flow) = &mut self.0 {
+            flow.held = held;
+        }
         Ok(())
     }
 
@@ -166,6 +167,18 @@ impl RequestBody {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.is_end_stream()
+    }
+}
+
+impl Flow {
+    fn boxed(inner: Source, limit: Option<u64>, pace: Pace) -> Box<Self> {
+        Box::new(Self { inner, limit, received: 0, pace, capture: None, held: VecDeque::new() })
+    }
+
+    fn note(&self, data: Option<&Bytes>, is_end: bool) {
+        if let Some(capture) = &self.capture {
+            capture.note(data, is_end);
+        }
     }
 }
 
@@ -246,38 +259,40 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if let Some(data) = this.held.pop_front() {
+        let Some(flow) = &mut self.0 else { return Poll::Ready(None) };
+        if let Some(data) = flow.held.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         loop {
-            let Poll::Ready(polled) = this.inner.poll_frame(cx) else {
-                ready!(this.pace.poll_exceeded(this.received, cx));
+            let Poll::Ready(polled) = flow.inner.poll_frame(cx) else {
+                ready!(flow.pace.poll_exceeded(flow.received, cx));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             };
-            this.pace.arrived();
+            flow.pace.arrived();
             let Some(frame) = polled.transpose()? else {
-                this.note(None);
+                // Only here do chunks say that there are no more.
+                flow.note(None, true);
                 return Poll::Ready(None);
             };
             // SECURITY: request trailers are dropped; none of them may ever become a header (RFC 9110 §6.5.1).
             let Ok(data) = frame.into_data() else { continue };
-            this.received += data.len() as u64;
-            if let Some(limit) = this.limit.filter(|limit| this.received > *limit) {
+            flow.received += data.len() as u64;
+            if let Some(limit) = flow.limit.filter(|limit| flow.received > *limit) {
                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
             }
-            this.note(Some(&data));
+            flow.note(Some(&data), flow.inner.is_end_stream());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.inner.is_end_stream()
+        self.0.as_ref().is_none_or(|flow| flow.held.is_empty() && flow.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.inner.size_hint();
-        let held: u64 = self.held.iter().map(|data| data.len() as u64).sum();
+        let Some(flow) = &self.0 else { return SizeHint::with_exact(0) };
+        let rest = flow.inner.size_hint();
+        let held: u64 = flow.held.iter().map(|data| data.len() as u64).sum();
         match rest.exact() {
             Some(rest) => SizeHint::with_exact(held + rest),
             // Chunks, which say nothing of it.

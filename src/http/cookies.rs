@@ -22,7 +22,7 @@ pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderL
 }
 
 /// Writes kept cookies, then those of the client that are called as one of `names` says ([`means`]), as one line;
-/// nothing when there are none.
+/// nothing when there are none. What is kept under a name that the client has a cookie of by now is out of date.
 pub fn write_kept<'a>(
     kept: impl Iterator<Item = &'a [u8]>,
     headers: &'a HeaderMap,
@@ -32,6 +32,12 @@ pub fn write_kept<'a>(
     let from_client =
         headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
     let named = from_client.filter(|pair| names.iter().any(|name| is_called(pair, name)));
+    // Of names that a star means each stands for itself.
+    let has_client = |name: &[u8]| {
+        headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes())).any(|pair| name_of(pair) == Some(name))
+    };
+    let is_of_client = |pair: &[u8]| name_of(pair).is_some_and(has_client);
+    let kept = kept.filter(|pair| !(names.iter().any(|name| is_called(pair, name)) && is_of_client(pair)));
     lines.push_joined(&COOKIE, b"; ", kept.chain(named));
 }
 
@@ -45,7 +51,7 @@ pub fn write_merged<'a>(
 ) {
     let from_client = headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes()));
     let stays = |pair: &&[u8]| {
-        let name = memchr(b'=', pair).map_or(&b""[..], |end| trim(&pair[..end]));
+        let name = name_of(pair).unwrap_or_default();
         !pair.is_empty() && !is_replaced(name) && !ours.iter().any(|ours| ours.as_bytes() == name)
     };
     lines.push_joined(&COOKIE, b"; ", fresh.chain(from_client.filter(stays)));
@@ -77,7 +83,7 @@ pub fn means(name: &str, called: &[u8]) -> bool {
 
 fn is_called(pair: &[u8], name: &str) -> bool {
     match name.ends_with('*') {
-        true => memchr(b'=', pair).is_some_and(|end| means(name, trim(&pair[..end]))),
+        true => name_of(pair).is_some_and(|called| means(name, called)),
         false => value_of(pair, name).is_some(),
     }
 }
@@ -94,6 +100,11 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = after;
         Some(trim(pair))
     })
+}
+
+/// A pair without `=` has none.
+fn name_of(pair: &[u8]) -> Option<&[u8]> {
+    memchr(b'=', pair).map(|end| trim(&pair[..end]))
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -169,6 +180,15 @@ mod tests {
         write_kept([&b"kept=0"[..]].into_iter(), &sent, &names, &mut written);
         let headers = parsed(&written);
         assert_eq!(headers.get(COOKIE).unwrap(), "kept=0; csrf_P80=1; csrf_P = 2; x=5; csrf_P*=7");
+        let mut written = HeaderLines::default();
+        let kept = [&b"csrf_P80=old"[..], b"csrf_P81=kept", b"sid=kept"];
+        write_kept(kept.into_iter(), &map(&["csrf_P80=new; sid=mine"]), &names, &mut written);
+        let newer = "csrf_P81=kept; sid=kept; csrf_P80=new";
+        assert_eq!(
+            parsed(&written).get(COOKIE).unwrap(),
+            newer,
+            "of each name that a star means the client's own counts"
+        );
         for (line, sets) in
             [("csrf_P80=1; Path=/", true), ("csrf=1", false), ("csrf_P80", false), ("a=csrf_P1=", false)]
         {

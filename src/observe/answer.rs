@@ -66,6 +66,15 @@ impl Answer<'_> {
         }
     }
 
+    /// Whether its last word on such a cookie is that it is deleted.
+    pub(super) fn deletes(&self, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+        let mut named = self.cookies.iter().filter(|operation| is_meant(operation.name()));
+        named.any(|operation| {
+            let last = self.cookies.iter().rev().find(|later| later.name() == operation.name());
+            matches!(last, Some(jar::Operation::Delete(_)))
+        })
+    }
+
     /// Whether it repeats the address, whose query is not known here.
     fn leads_to_itself(&self) -> bool {
         self.reference().is_some_and(|text| text.is_empty() || text.starts_with('#'))
@@ -111,6 +120,11 @@ impl Success {
     #[must_use]
     pub fn reads_body(&self) -> bool {
         !self.json.is_empty() || self.body.is_some() || self.body_not.is_some()
+    }
+
+    /// What the page must say, if that is asked for.
+    pub(super) fn mark(&self) -> Option<&Regex> {
+        self.body.as_ref()
     }
 
     /// Whether all holds that the head says.

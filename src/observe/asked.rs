@@ -86,6 +86,17 @@ impl Asked {
         !self.form.is_empty()
     }
 
+    /// Whether the query tells it, which a body may overrule.
+    pub fn reads_query(&self) -> bool {
+        !self.query.is_empty()
+    }
+
+    /// Whether what the query says holds after that body; `None`: a body of which not all is known.
+    pub fn is_left_by(&self, body: Option<&Sent<'_>>) -> bool {
+        self.query.is_empty()
+            || body.is_some_and(|sent| self.query.iter().all(|(name, value)| sent.leaves(name, value)))
+    }
+
     pub fn fits_form(&self, sent: &Sent<'_>) -> bool {
         let fits = |said: &String, value: &str| if value == ANY { !said.is_empty() } else { said == value };
         self.form.iter().all(|(name, value)| sent.field(name).is_some_and(|said| fits(&said, value)))
@@ -109,11 +120,28 @@ impl UserSource {
         matches!(self, Self::Json(_) | Self::Regex(_))
     }
 
-    /// The name, if there is one and only one.
-    pub fn name(&self, sent: &Sent<'_>, answer: &Answer<'_>) -> Option<String> {
+    /// Where the name is looked for on a page, if it is.
+    pub fn mark(&self) -> Option<&Regex> {
+        match self {
+            Self::Regex(regex) => Some(regex),
+            Self::Form(_) | Self::Basic | Self::Header(_) | Self::Json(_) | Self::Fixed(_) => None,
+        }
+    }
+
+    /// The name as it was typed, if it was.
+    pub fn typed(&self, sent: &Sent<'_>) -> Option<String> {
         let name = match self {
             Self::Form(field) => sent.field(field),
             Self::Basic => Credentials::read(sent.headers).map(|credentials| credentials.user),
+            Self::Header(_) | Self::Json(_) | Self::Regex(_) | Self::Fixed(_) => None,
+        };
+        name.filter(|name| !name.is_empty())
+    }
+
+    /// The name, if there is one and only one.
+    pub fn name(&self, sent: &Sent<'_>, answer: &Answer<'_>) -> Option<String> {
+        let name = match self {
+            Self::Form(_) | Self::Basic => self.typed(sent),
             Self::Header(name) => only_line(answer.headers, name),
             Self::Json(pointer) => text(strict_json::parse(answer.body?)?.pointer(pointer)?),
             Self::Regex(regex) => captured(regex, answer.body?),

@@ -4,9 +4,12 @@
 //! we do would let somebody in as one user whom we took for another. So a body in which the field could be read in
 //! two ways, by name or by place, has no such field.
 
+use std::borrow::Cow;
+
 use form_urlencoded::parse as pairs;
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use memchr::memmem;
+use regex::bytes::Regex;
 use serde_json::Value;
 
 use super::strict_json;
@@ -33,11 +36,8 @@ impl Sent<'_> {
         if in_the_query {
             return None;
         }
-        let mut types = self.headers.get_all(header::CONTENT_TYPE).iter();
-        let (kind, another) = (types.next()?.to_str().ok()?, types.next());
-        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let (kind, essence) = self.kind()?;
         match essence.as_str() {
-            _ if another.is_some() => None,
             "application/x-www-form-urlencoded" => {
                 only(pairs(self.body).map(|(name, value)| (name.into_owned(), value.into_owned())), field)
             }
@@ -46,6 +46,80 @@ impl Sent<'_> {
             _ => None,
         }
     }
+
+    /// Whether the body leaves the parameter `name` of the query at `value`. SECURITY: where an app looks for it in both,
+    /// the body counts more (PHP's `$_REQUEST`); so what some app could read there as that parameter must say the same.
+    #[must_use]
+    pub fn leaves(&self, name: &str, value: &str) -> bool {
+        if self.body.is_empty() {
+            return true;
+        }
+        let says_nothing_else = |pairs: Vec<(String, String)>| {
+            let alike = |pair: &&(String, String)| is_like(&pair.0, name);
+            let mut alike = pairs.iter().take(MOST_FIELDS).filter(alike);
+            let (first, another) = (alike.next(), alike.next());
+            pairs.len() <= MOST_FIELDS && another.is_none() && first.is_none_or(|(n, v)| n == name && v == value)
+        };
+        let Some((kind, essence)) = self.kind() else { return false };
+        match essence.as_str() {
+            "application/x-www-form-urlencoded" => {
+                says_nothing_else(pairs(self.body).into_owned().take(MOST_FIELDS + 1).collect())
+            }
+            "multipart/form-data" => {
+                boundary(kind).and_then(|boundary| parts(self.body, boundary)).is_some_and(says_nothing_else)
+            }
+            json if json == "application/json" || json.ends_with("+json") => {
+                let object = strict_json::parse(self.body).filter(Value::is_object);
+                let pairs = |json: Value| json.as_object().into_iter().flatten().map(pair_of).collect();
+                object.is_some_and(|json| says_nothing_else(pairs(json)))
+            }
+            // Who knows what the app makes of it.
+            _ => false,
+        }
+    }
+
+    /// Whether what was typed, or may have been, matches by itself. SECURITY: apps repeat it on the page that says that the
+    /// password was wrong, where it would then prove that it was right.
+    #[must_use]
+    pub fn matches(&self, regex: &Regex) -> bool {
+        let decoded = |bytes: &[u8]| {
+            let is_meant = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+                regex.is_match(name.as_bytes()) || regex.is_match(value.as_bytes())
+            };
+            pairs(bytes).any(is_meant)
+        };
+        let cookies = self.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let mut in_the_head = cookies.chain([self.query.unwrap_or_default().as_bytes()]);
+        // No page repeats a whole JSON object, and its own may well look like the one that was sent.
+        let in_the_body = || match strict_json::parse(self.body) {
+            Some(json) => has_text(&json, &|text| regex.is_match(text.as_bytes())),
+            None => regex.is_match(self.body) || decoded(self.body),
+        };
+        in_the_head.any(|line| regex.is_match(line) || decoded(line)) || in_the_body()
+    }
+
+    /// The only `Content-Type`, and without its parameters.
+    fn kind(&self) -> Option<(&str, String)> {
+        let mut types = self.headers.get_all(header::CONTENT_TYPE).iter();
+        let (kind, another) = (types.next()?.to_str().ok()?, types.next());
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        another.is_none().then_some((kind, essence))
+    }
+}
+
+/// Whether one of its texts, or of the names in it, is such a one.
+fn has_text(value: &Value, is_meant: &dyn Fn(&str) -> bool) -> bool {
+    match value {
+        Value::String(text) => is_meant(text),
+        Value::Array(items) => items.iter().any(|item| has_text(item, is_meant)),
+        Value::Object(map) => map.iter().any(|(name, value)| is_meant(name) || has_text(value, is_meant)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What is no text is no value of a parameter.
+fn pair_of((name, value): (&String, &Value)) -> (String, String) {
+    (name.clone(), text(value).unwrap_or_else(|| value.to_string()))
 }
 
 impl Sent<'_> {

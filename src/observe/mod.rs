@@ -10,10 +10,12 @@ pub mod fields;
 mod page;
 mod probe;
 mod strict_json;
+mod watch;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use regex::bytes::Regex;
 
 use crate::config::schema::{self, StatusPattern};
 use crate::http::body::Capture;
@@ -25,6 +27,7 @@ pub use asked::Credentials;
 use asked::{Asked, UserSource};
 pub use page::Page;
 pub use probe::Probe;
+pub use watch::{Attempt, Verdict, Watch};
 
 /// How much is kept of a request that may sign in; more is no sign-in form.
 const LONGEST_FORM: usize = 64 * 1024;
@@ -44,6 +47,7 @@ pub struct Observer {
     login_page: Box<str>,
     expired: Option<Expired>,
     probe: Option<Probe>,
+    regulates: bool,
     voucher: VaultId,
 }
 
@@ -63,8 +67,17 @@ struct Logout {
 /// Answers that mean that an app has forgotten somebody.
 #[derive(Debug)]
 pub struct Expired {
+    /// None: any.
     statuses: Vec<StatusPattern>,
     location: Option<Page>,
+    delete_cookie: Option<CookieName>,
+}
+
+/// A cookie's name, or its beginning.
+#[derive(Debug)]
+struct CookieName {
+    text: Box<str>,
+    is_beginning: bool,
 }
 
 /// Why an `observe` cannot be compiled; `config::check` finds all of it with its place.
@@ -81,37 +94,6 @@ pub enum ObserveError {
     Regex(#[from] regex::Error),
 }
 
-/// A request that may sign in or out, on its way to the app.
-#[derive(Debug)]
-pub struct Watch<'o> {
-    observer: &'o Observer,
-    logins: Vec<&'o Login>,
-    logouts: Vec<&'o Logout>,
-    /// Whether it is a sign-in only if the form says so.
-    needs_form: bool,
-    path: Box<str>,
-    query: Option<Box<str>>,
-    /// Those of the request that matter.
-    headers: HeaderMap,
-    body: Capture,
-}
-
-/// What an answer means.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing.
-    Nothing,
-    /// Somebody signed in.
-    SignedIn {
-        /// Who, if the request or the answer say so.
-        claims: Option<Claims>,
-        /// Whether it is said with every request: then it is news once only.
-        repeats: bool,
-    },
-    /// Somebody signed out.
-    SignedOut,
-}
-
 impl Observer {
     /// Compiles `observe` of a route whose cookies lie in `voucher`.
     ///
@@ -126,7 +108,7 @@ impl Observer {
         let page = Page::parse(login_page);
         let expired = match &observe.expired {
             Some(expired) => Expired::compile(expired, &page),
-            None => Some(Expired { statuses: vec![StatusPattern::Class(3)], location: Some(page.clone()) }),
+            None => Expired::compile(&schema::Expired::default(), &page),
         };
         Ok(Self {
             logins: observe.login.iter().map(Login::compile).collect::<Result<_, _>>()?,
@@ -136,7 +118,26 @@ impl Observer {
             login_page: login_page.into(),
             expired,
             probe: observe.probe.as_ref().map(Probe::compile).transpose()?,
+            regulates: observe.regulation,
             voucher,
+        })
+    }
+
+    /// Looks for nothing but these requests, and opens nothing to strangers.
+    ///
+    /// # Errors
+    /// [`ObserveError`].
+    pub fn of_logouts(logouts: &[schema::ObservedLogout]) -> Result<Self, ObserveError> {
+        Ok(Self {
+            logins: Box::default(),
+            logouts: logouts.iter().map(Logout::compile).collect::<Result<_, _>>()?,
+            public: Box::default(),
+            page: Page::parse(""),
+            login_page: "".into(),
+            expired: None,
+            probe: None,
+            regulates: false,
+            voucher: VaultId::of(""),
         })
     }
 
@@ -193,9 +194,11 @@ impl Observer {
         }
         let reads_body =
             logins.iter().any(|login| login.reads_form()) || logouts.iter().any(|one| one.asked.reads_form());
+        let needs_body = |login: &&Login| login.asked.reads_form() || login.asked.reads_query();
         Some(Watch {
             observer: self,
-            needs_form: !self.is_open(method, path, query) && logins.iter().all(|login| login.asked.reads_form()),
+            needs_form: !self.is_open(method, path, query) && logins.iter().all(needs_body),
+            brings_body: !matches!(*method, Method::GET | Method::HEAD),
             logins,
             logouts,
             path: path.into(),
@@ -221,72 +224,6 @@ impl Observer {
     }
 }
 
-impl Watch<'_> {
-    /// Keeps the body of the request as it goes by.
-    #[must_use]
-    pub fn capture(&self) -> Capture {
-        self.body.clone()
-    }
-
-    /// The request's headers, as far as they matter.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// Whether the request may sign in: another site must not have sent it.
-    #[must_use]
-    pub fn may_sign_in(&self) -> bool {
-        !self.logins.is_empty()
-    }
-
-    /// Whether a stranger's body must be read, no longer than this, before the app may see the request. SECURITY:
-    /// where other forms have the same path, they are not for strangers.
-    #[must_use]
-    pub fn needs_form(&self) -> Option<usize> {
-        self.needs_form.then_some(LONGEST_FORM)
-    }
-
-    /// Whether the body that went by makes it a sign-in.
-    #[must_use]
-    pub fn is_sign_in(&self) -> bool {
-        self.body.with(|body| {
-            let sent = self.sent(body);
-            self.logins.iter().any(|login| login.asked.fits_form(&sent))
-        })
-    }
-
-    fn sent<'s>(&'s self, body: Option<&'s [u8]>) -> fields::Sent<'s> {
-        fields::Sent { query: self.query.as_deref(), headers: &self.headers, body: body.unwrap_or_default() }
-    }
-
-    /// Whether the answer's body will be read, so that it must not be compressed.
-    #[must_use]
-    pub fn reads_answers(&self) -> bool {
-        self.logins.iter().any(|login| login.reads_answer())
-    }
-
-    /// Whether the head of the answer leaves it open, and the body must be read.
-    #[must_use]
-    pub fn must_read(&self, answer: &Answer<'_>) -> bool {
-        self.logins.iter().any(|login| login.reads_answer() && login.success.fits_head(&self.path, answer))
-    }
-
-    /// What the answer means.
-    #[must_use]
-    pub fn judge(&self, answer: &Answer<'_>) -> Verdict {
-        self.body.with(|body| {
-            let sent = self.sent(body);
-            let login = self.logins.iter().find(|login| login.has_succeeded(&self.path, &sent, answer));
-            if let Some(login) = login {
-                return login.verdict(&sent, answer, self.observer.probe.is_some());
-            }
-            let ended = |logout: &&&Logout| logout.asked.fits_form(&sent) && fits_any(&logout.statuses, answer.status);
-            self.logouts.iter().find(ended).map_or(Verdict::Nothing, |_| Verdict::SignedOut)
-        })
-    }
-}
-
 impl Login {
     fn compile(login: &schema::ObservedLogin) -> Result<Self, ObserveError> {
         Ok(Self {
@@ -297,15 +234,31 @@ impl Login {
     }
 
     fn reads_form(&self) -> bool {
-        self.asked.reads_form() || matches!(self.user, Some(UserSource::Form(_)))
+        let of_user = self.user.as_ref().is_some_and(|user| matches!(user, UserSource::Form(_)));
+        of_user || self.asked.reads_form() || self.asked.reads_query() || self.marks().next().is_some()
+    }
+
+    /// What tells by the words of a page.
+    fn marks(&self) -> impl Iterator<Item = &Regex> {
+        self.success.mark().into_iter().chain(self.user.as_ref().and_then(UserSource::mark))
+    }
+
+    /// Whether a page could say what it must without the app's doing. SECURITY: of a body that `is_whole` not, nobody knows.
+    fn may_be_repeated(&self, sent: &fields::Sent<'_>, is_whole: bool) -> bool {
+        self.marks().any(|mark| !is_whole || sent.matches(mark))
     }
 
     fn reads_answer(&self) -> bool {
         self.success.reads_body() || self.user.as_ref().is_some_and(UserSource::reads_answer)
     }
 
-    fn has_succeeded(&self, path: &str, sent: &fields::Sent<'_>, answer: &Answer<'_>) -> bool {
-        self.asked.fits_form(sent) && self.success.fits_head(path, answer) && self.success.fits_body(answer)
+    /// Whether what was sent makes it this sign-in. SECURITY: of a body that `is_whole` not, nobody knows.
+    fn is_meant(&self, sent: &fields::Sent<'_>, is_whole: bool) -> bool {
+        self.asked.fits_form(sent) && self.asked.is_left_by(is_whole.then_some(sent))
+    }
+
+    fn has_succeeded(&self, path: &str, answer: &Answer<'_>) -> bool {
+        self.success.fits_head(path, answer) && self.success.fits_body(answer)
     }
 
     fn verdict(&self, sent: &fields::Sent<'_>, answer: &Answer<'_>, is_probed: bool) -> Verdict {
@@ -315,9 +268,20 @@ impl Login {
                 event = "observed_login_ignored",
                 "an app has signed somebody in, and nothing says whom: no session is theirs"
             );
-            return Verdict::Nothing;
+            return Verdict::Unnamed;
         }
         Verdict::SignedIn { claims, repeats: matches!(self.user, Some(UserSource::Basic)) }
+    }
+}
+
+impl CookieName {
+    fn parse(text: &str) -> Self {
+        let begins = text.strip_suffix('*');
+        Self { text: begins.unwrap_or(text).into(), is_beginning: begins.is_some() }
+    }
+
+    fn fits(&self, name: &[u8]) -> bool {
+        if self.is_beginning { name.starts_with(self.text.as_bytes()) } else { name == self.text.as_bytes() }
     }
 }
 
@@ -334,21 +298,26 @@ impl Expired {
     /// Compiles what the configuration says; redirects that name no place mean the login page.
     #[must_use]
     pub fn compile(expired: &schema::Expired, login_page: &Page) -> Option<Self> {
-        let statuses = match expired.status.is_empty() {
+        let delete_cookie = expired.delete_cookie.as_deref().map(CookieName::parse);
+        let statuses = match expired.status.is_empty() && delete_cookie.is_none() {
             true => vec![StatusPattern::Class(3)],
             false => expired.status.clone(),
         };
         let redirects =
             statuses.iter().any(|status| matches!(status, StatusPattern::Class(3) | StatusPattern::Code(300..400)));
+        let to_the_page = redirects && delete_cookie.is_none();
         let location = expired.location.as_deref().map(Page::parse);
-        Some(Self { statuses, location: location.or_else(|| redirects.then(|| login_page.clone())) })
+        let location = location.or_else(|| to_the_page.then(|| login_page.clone()));
+        Some(Self { statuses, location, delete_cookie })
     }
 
     /// Whether this answer to a request for `asked_for` is one of them.
     #[must_use]
     pub fn fits(&self, asked_for: &str, answer: &Answer<'_>) -> bool {
-        let says_so = self.statuses.iter().any(|pattern| pattern.fits(answer.status.as_u16()));
-        says_so && self.location.as_ref().is_none_or(|page| answer.leads_to(page, asked_for))
+        let says_so = self.statuses.is_empty() || fits_any(&self.statuses, answer.status);
+        says_so
+            && self.location.as_ref().is_none_or(|page| answer.leads_to(page, asked_for))
+            && self.delete_cookie.as_ref().is_none_or(|name| answer.deletes(|cookie| name.fits(cookie)))
     }
 }
 

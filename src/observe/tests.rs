@@ -50,7 +50,7 @@ fn judged(config: &Value, form: &str, (status, lines, body): Said<'_>) -> Verdic
 fn user(config: &Value, said: Said<'_>) -> Option<String> {
     match judged(config, "username=ann&password=x", said) {
         Verdict::SignedIn { claims, .. } => Some(claims.map_or("?".into(), |claims| claims.user)),
-        Verdict::Nothing => None,
+        Verdict::Nothing | Verdict::Unnamed => None,
         Verdict::SignedOut => panic!("signed out"),
     }
 }
@@ -164,7 +164,44 @@ fn only_what_is_surely_a_success_signs_anybody_in() {
     }
 }
 
-/// LG-05: a page that repeats what was typed, or that others write, proves nothing that was not asked for.
+/// LG-05: apps repeat what was typed on the page that says that it was wrong.
+#[test]
+fn a_page_that_may_repeat_what_was_typed_signs_nobody_in() {
+    let marked = json!({"login": {"path": "/login", "body": "Sign out|Abmelden", "user": {"form": "u"}}});
+    let named = json!({"login": {"path": "/login", "user": {"regex": "Hello, (\\w+)"}}});
+    let verdict = |config: &Value, target: &str, kind: &str, cookie: &str, body: &str, page: &str| {
+        let observer = observer(config.clone());
+        let request = Request::post(target).header("content-type", kind).header("cookie", cookie);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let watch = observer.watch(&parts).unwrap();
+        watch.capture().fill(body.as_bytes());
+        let headers = HeaderMap::new();
+        let answer = Answer { status: StatusCode::OK, headers: &headers, cookies: &[], body: Some(page.as_bytes()) };
+        matches!(watch.judge(&answer), Verdict::SignedIn { .. })
+    };
+    let form = "application/x-www-form-urlencoded";
+    let page = "<p>Hello, ann <a href=/out>Sign out</a>";
+    for config in [&marked, &named] {
+        assert!(verdict(config, "/login?next=/", form, "a=b", "u=ann&p=x", page));
+        let long = format!("u=ann&x={}", "x".repeat(LONGEST_FORM));
+        for (target, kind, cookie, body) in [
+            ("/login", form, "", "u=ann&next=Sign+out,+Hello,+ann"),
+            ("/login", form, "", "u=ann&%53ign%20out+Hello%2c+ann=1"),
+            ("/login?next=Sign%20out+Hello,+ann", form, "", "u=ann"),
+            ("/login", form, "last=Sign%20out%20Hello,%20ann", "u=ann"),
+            ("/login", "application/json", "", r#"{"u": "ann", "x": ["\u0053ign out \u0048ello, ann"]}"#),
+            ("/login", "multipart/form-data; boundary=b", "", "--b\r\nSign out Hello, ann"),
+            ("/login", form, "", &long),
+        ] {
+            assert!(!verdict(config, target, kind, cookie, body, page), "{config} {target} {cookie} {body:.60}");
+        }
+    }
+    // An object that looks like the one that was sent repeats nothing.
+    let object = json!({"login": {"path": "/login", "user": {"regex": "\"user\":\"(\\w+)\""}}});
+    let body = r#"{"user":"ann","password":"x"}"#;
+    assert!(verdict(&object, "/login", "application/json", "", body, r#"{"user":"ann","token":"t"}"#));
+}
+
 #[test]
 fn a_body_that_is_not_all_there_proves_nothing() {
     let config = json!({"login": {"path": "/login", "body_not": "wrong", "user": {"form": "username"}}});
@@ -181,7 +218,7 @@ fn a_form_that_is_too_long_or_broken_off_names_nobody() {
     let said: Said<'_> = (302, &[("location", "/")], "");
     let long = format!("username=ann&x={}", "x".repeat(LONGEST_FORM));
     for form in ["", "username=ann&username=eve", "username=", &long] {
-        assert_eq!(judged(&config, form, said), Verdict::Nothing, "{}", &form[..form.len().min(60)]);
+        assert_eq!(judged(&config, form, said), Verdict::Unnamed, "{}", &form[..form.len().min(60)]);
     }
 }
 
@@ -210,7 +247,45 @@ fn basic_credentials_name_the_user_with_every_request() {
         ("Basic YW5u", 200),
         ("", 200),
     ] {
-        assert_eq!(verdict(authorization, status), Verdict::Nothing, "{authorization} {status}");
+        let nobody = if status == 401 { Verdict::Nothing } else { Verdict::Unnamed };
+        assert_eq!(verdict(authorization, status), nobody, "{authorization} {status}");
+    }
+}
+
+/// What is no try cannot fail.
+#[test]
+fn a_try_is_told_from_a_look_at_the_form() {
+    let by_form = json!({"login": {"method": [], "path": "/in", "form": {"do": "login"}, "status": "302", "user": {"form": "u"}}});
+    let by_path = json!({"login": {"method": [], "path": "/in", "status": "302", "user": {"form": "u"}}});
+    let by_query = json!({"login": {"path": "/in", "query": {"do": "login"}, "status": "302", "user": {"form": "u"}}});
+    let fixed = json!({"login": {"path": "/in", "status": "302", "user": {"fixed": "owner"}}});
+    let none = json!({"login": {"path": "/in", "status": "302", "user": {"form": "u"}}, "regulation": false});
+    let long = format!("u=ann&x={}", "x".repeat(LONGEST_FORM));
+    let (named, unnamed) = (Some(Some("ann")), Some(None));
+    for (config, method, target, body, expected) in [
+        (&by_form, "POST", "/in", "do=login&u=ann", named),
+        (&by_form, "POST", "/in", "do=save&u=ann", None),
+        (&by_form, "POST", "/in", &long, None),
+        (&by_form, "GET", "/in?do=login", "", None),
+        (&by_path, "POST", "/in", "u=ann&p=x", named),
+        (&by_path, "POST", "/in", "u=ann&u=eve", unnamed),
+        (&by_path, "POST", "/in", &long, unnamed),
+        (&by_path, "POST", "/in", "", None),
+        (&by_path, "GET", "/in?u=ann", "", None),
+        (&by_query, "POST", "/in?do=login", "u=ann", named),
+        (&by_query, "POST", "/in?do=login", "u=ann&do=save", None),
+        (&by_query, "POST", "/in?do=login", &long, None),
+        (&fixed, "POST", "/in", "password=x", unnamed),
+        (&none, "POST", "/in", "u=ann&p=x", None),
+    ] {
+        let observer = observer(config.clone());
+        let request = Request::builder().method(method).uri(target);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let watch = observer.watch(&parts).unwrap();
+        watch.capture().fill(body.as_bytes());
+        let tried = watch.attempt().map(|attempt| attempt.user);
+        assert_eq!(tried, expected.map(|user| user.map(str::to_owned)), "{config} {method} {target} {body:.40}");
     }
 }
 
@@ -258,6 +333,34 @@ fn a_redirect_to_the_sign_in_page_means_that_the_app_has_forgotten_the_user() {
     let asked_for = "/api".parse().unwrap();
     assert!(api.has_expired(&asked_for, &answer(StatusCode::UNAUTHORIZED)));
     assert!(!api.has_expired(&asked_for, &answer(StatusCode::FORBIDDEN)));
+}
+
+#[test]
+fn a_cookie_that_is_taken_back_means_it_too_where_that_is_said() {
+    let place = jar::Place { hosts: &["a"], paths: &["/"] };
+    let read = |line: &&str| jar::read(line.as_bytes(), &place, Timestamp(1_700_000_000_000)).unwrap();
+    let expired = |expired: Value, status: u16, lines: &[&str]| {
+        let observer =
+            observer(json!({"login": {"path": "/login", "status": "200", "user": {"form": "u"}}, "expired": expired}));
+        let cookies: Vec<_> = lines.iter().map(read).collect();
+        let (status, headers) = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
+        observer
+            .has_expired(&"/".parse().unwrap(), &Answer { status, headers: &headers, cookies: &cookies, body: None })
+    };
+    let gone = "DW81=deleted; Expires=Thu, 01 Jan 1970 00:00:01 GMT";
+    for (rule, status, lines, expected) in [
+        (json!({"delete_cookie": "DW*"}), 200, &[gone][..], true),
+        (json!({"delete_cookie": "DW81"}), 403, &["x=1", gone], true),
+        (json!({"delete_cookie": "DW*"}), 302, &[gone], true),
+        (json!({"delete_cookie": "DW"}), 200, &[gone], false),
+        (json!({"delete_cookie": "DW*"}), 200, &[gone, "DW81=again"], false),
+        (json!({"delete_cookie": "DW*"}), 200, &["DW82=a", "other=; Max-Age=0"], false),
+        (json!({"delete_cookie": "DW*", "status": "200"}), 404, &[gone], false),
+        (json!({"delete_cookie": "DW*", "location": "/login"}), 200, &[gone], false),
+        (json!({}), 200, &[gone], false),
+    ] {
+        assert_eq!(expired(rule.clone(), status, lines), expected, "{rule} {status} {lines:?}");
+    }
 }
 
 #[test]

@@ -88,6 +88,8 @@ pub struct ParkedPage<'a> {
     pub user: Option<&'a str>,
     /// The application could not be reached a moment ago.
     pub unreached: bool,
+    /// It has not let the user in.
+    pub refused: bool,
 }
 
 /// One of them.

@@ -160,6 +160,7 @@ mod tests {
             rd: Some(text),
             user: Some(text),
             unreached: true,
+            refused: true,
         };
         let logout = |user| LogoutPage { action: text, csrf: text, user, rd: Some(text) };
         let no_cookies = |insecure| NoCookiesPage { cookie: text, cookie_check: text, login: text, insecure };

@@ -54,7 +54,7 @@ fn parked() -> impl Iterator<Item = ParkedPage<'static>> {
     let form = ParkedForm { number: "1".into(), target: "/x?y", path: "/x", minutes: 1 };
     let page = move |(count, rd, user, unreached)| {
         let forms = vec![form.clone(); count];
-        ParkedPage { forms, csrf: "token", discard: "/parked", rd, user, unreached }
+        ParkedPage { forms, csrf: "token", discard: "/parked", rd, user, unreached, refused: !unreached }
     };
     [(0, None, None, false), (1, Some("/"), Some("alice"), true), (2, None, None, false)].into_iter().map(page)
 }

@@ -64,7 +64,11 @@ impl Body {
 
     /// Whether more of it is to come from the app.
     pub(super) fn goes_on(&self) -> bool {
-        !matches!(self.source, Source::Page(_)) && !self.source.is_end()
+        match &self.source {
+            Source::Page(_) => false,
+            Source::App(app) => !app.is_whole(),
+            Source::Links(page) => !page.page().is_whole(),
+        }
     }
 
     /// From here on somebody else can end it.

@@ -30,7 +30,9 @@ impl Exchange<'_> {
 
     /// A WebSocket, tied to the session of whoever opens it.
     pub(super) fn opening(&self, handshake: &proxy::Handshake, route: &Route, session: &Session) -> proxy::Opening {
-        let tether = session.held().map(|held| self.worker.ties.tie(held, Kind::WebSocket, route.activity));
+        let tether = session
+            .held(self.settled.client.address)
+            .map(|held| self.worker.ties.tie(held, Kind::WebSocket, route.activity));
         let counted = self.gateway.traffic.lasting.websocket();
         proxy::Opening { handshake: handshake.clone(), tether, counted }
     }
@@ -46,7 +48,7 @@ impl Exchange<'_> {
             false if route.access == Access::Public => return None,
             false => Kind::Download,
         };
-        let held = session.held().filter(|_| !session.changes_hands())?;
+        let held = session.held(self.settled.client.address).filter(|_| !session.changes_hands())?;
         Some(self.worker.ties.tie(held, kind, route.activity))
     }
 }

@@ -8,34 +8,53 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::response::Parts as Head;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Collected, Empty, Limited};
 
+use super::Exchange;
 use super::body::Body;
-use super::{Exchange, Kept};
+use super::forgotten::Underway;
 use crate::auth::csrf;
+use crate::auth::watched::Try;
 use crate::gateway::Route;
 use crate::http::body::{BodyError, RequestBody};
 use crate::http::cookies;
 use crate::http::lines::HeaderLines;
 use crate::identity::Identity;
 use crate::jar::{self, Jar};
-use crate::observe::{Answer, Observer, Probe, Verdict, Watch};
+use crate::observe::{Answer, Attempt, Observer, Probe, Verdict, Watch};
 use crate::policy;
 use crate::proxy;
 use crate::reject::Reject;
 use crate::session::{Change, Claims, Session};
+use crate::vault::Kept;
 
 /// How much is read of an answer before its head goes on; no longer page is a sign-in's answer.
 const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// Who is signed in after an answer: the page to ask, and what a browser would bring along.
+struct Question<'q> {
+    route: &'q Route,
+    probe: &'q Probe,
+    session: &'q Session,
+    /// The request that was answered.
+    asked_with: &'q HeaderMap,
+    /// What its answer does to cookies.
+    operations: &'q [jar::Operation],
+}
 
 impl Exchange<'_> {
     /// Whether this request may sign in or out, and then what to look at.
     ///
     /// # Errors
     /// SECURITY: another site must not sign anybody in, as whomever it likes (login CSRF).
-    pub(super) fn watch<'r>(&self, route: &'r Route, parts: &mut Parts) -> Result<Option<Watch<'r>>, Reject> {
-        let Some(watch) = route.observer.as_ref().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
+    pub(super) fn watch<'r>(
+        &self,
+        route: &'r Route,
+        parts: &mut Parts,
+        body: &mut RequestBody,
+    ) -> Result<Option<Box<Watch<'r>>>, Reject> {
+        let Some(watch) = route.watcher().and_then(|observer| observer.watch(parts)) else { return Ok(None) };
         let host = self.settled.host.to_str().unwrap_or_default();
         if watch.may_sign_in() && !csrf::same_origin(&parts.headers, host) {
             return Err(Reject::CrossSite);
@@ -43,7 +62,9 @@ impl Exchange<'_> {
         if watch.reads_answers() {
             parts.headers.remove(header::ACCEPT_ENCODING);
         }
-        Ok(Some(watch))
+        body.capture(watch.capture());
+        // PERF: boxed, so that the future of a request that is not watched need not be large enough for it.
+        Ok(Some(Box::new(watch)))
     }
 
     /// Whether a stranger's request is the sign-in that it was let through for; its body is read where that tells.
@@ -57,41 +78,106 @@ impl Exchange<'_> {
     }
 
     /// What the answer says of who is signed in.
+    ///
+    /// # Errors
+    /// After too many failed sign-ins: nobody is told then how this one ended.
     pub(super) async fn observe(
         &self,
         route: &Route,
         session: &Session,
         watch: Option<&Watch<'_>>,
+        underway: Option<Box<Underway>>,
         path: &PathAndQuery,
         answer: &mut Response<Body>,
-    ) -> Vec<Change> {
-        let Some(observer) = &route.observer else { return Vec::new() };
+    ) -> Result<Vec<Change>, Reject> {
+        let Some(observer) = route.watcher() else { return Ok(Vec::new()) };
         let operations = self.with_kept(route, session, path.path(), |kept| operations(answer.headers(), kept));
-        let Some(watch) = watch else {
-            let is_theirs = |identity: &Identity| identity.proof == *observer.voucher().as_bytes();
-            let knew = session.identity().is_some_and(is_theirs);
-            return match knew && observer.has_expired(path, &head(answer, &operations)) {
-                true => vec![Change::Flush],
-                false => Vec::new(),
-            };
-        };
-        let body = match watch.must_read(&head(answer, &operations)) {
+        if let Some(watch) = watch {
+            return self.judge(route, observer, session, watch, &operations, answer).await;
+        }
+        let knew = vouched_for_by(observer, session).is_some();
+        if !knew || !observer.has_expired(path, &head(answer, &operations)) {
+            return Ok(Vec::new());
+        }
+        let mut changes = vec![Change::Flush];
+        if let Some(form) = underway {
+            changes.extend(self.park_forgotten(route, *form).await);
+        }
+        Ok(changes)
+    }
+
+    /// What the answer to a watched request means.
+    async fn judge(
+        &self,
+        route: &Route,
+        observer: &Observer,
+        session: &Session,
+        watch: &Watch<'_>,
+        operations: &[jar::Operation],
+        answer: &mut Response<Body>,
+    ) -> Result<Vec<Change>, Reject> {
+        let body = match watch.must_read(&head(answer, operations)) {
             true => answer.body_mut().peek(LONGEST_ANSWER).await,
             false => None,
         };
         let readable = !answer.headers().contains_key(header::CONTENT_ENCODING);
-        let verdict = watch.judge(&Answer { body: body.as_deref().filter(|_| readable), ..head(answer, &operations) });
-        match verdict {
-            Verdict::Nothing => Vec::new(),
-            Verdict::SignedOut => vec![Change::Flush],
-            Verdict::SignedIn { claims, repeats } => {
-                let claims = match observer.probe() {
-                    Some(probe) => self.ask(route, probe, session, watch.headers(), &operations, claims).await,
-                    None => claims,
-                };
-                claims.and_then(|claims| self.sign_in_by(observer, route, claims, repeats)).into_iter().collect()
-            }
+        let verdict = watch.judge(&Answer { body: body.as_deref().filter(|_| readable), ..head(answer, operations) });
+        let (claims, repeats) = match verdict {
+            Verdict::SignedOut => return Ok(vec![Change::Flush]),
+            Verdict::Unnamed => return Ok(Vec::new()),
+            Verdict::Nothing => (None, false),
+            Verdict::SignedIn { claims, repeats } => match observer.probe() {
+                Some(probe) => {
+                    let question = Question { route, probe, session, asked_with: watch.headers(), operations };
+                    (self.ask(&question, claims).await, repeats)
+                }
+                None => (claims, repeats),
+            },
+        };
+        self.count_attempt(observer, watch, session, answer.status(), claims.is_some())?;
+        Ok(claims.and_then(|claims| self.sign_in_by(observer, route, claims, repeats)).into_iter().collect())
+    }
+
+    /// Whether somebody who tries to sign in to an app may; what was typed is read before the app sees any of it.
+    ///
+    /// # Errors
+    /// After too many failures, or when the client does not send it.
+    pub(super) async fn check_attempt(
+        &self,
+        route: &Route,
+        watch: &Watch<'_>,
+        session: &Session,
+        body: &mut RequestBody,
+    ) -> Result<(), Reject> {
+        if let Some(limit) = watch.names_user_in() {
+            body.hold(limit).await.map_err(proxy::Error::Client)?;
         }
+        let Some(observer) = &route.observer else { return Ok(()) };
+        match watch.attempt().filter(|attempt| !is_repeated(attempt, observer, session)) {
+            Some(attempt) => Ok(self.gateway.auth.check_try(&self.tried(observer, attempt))?),
+            None => Ok(()),
+        }
+    }
+
+    fn count_attempt(
+        &self,
+        observer: &Observer,
+        watch: &Watch<'_>,
+        session: &Session,
+        status: StatusCode,
+        has_succeeded: bool,
+    ) -> Result<(), Reject> {
+        // An app that fails, or asks to wait, has judged nobody.
+        let has_judged = has_succeeded || !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS);
+        let counts = |attempt: &Attempt| has_judged && !(has_succeeded && is_repeated(attempt, observer, session));
+        match watch.attempt().filter(counts) {
+            Some(attempt) => Ok(self.gateway.auth.count_try(&self.tried(observer, attempt), has_succeeded)?),
+            None => Ok(()),
+        }
+    }
+
+    fn tried(&self, observer: &Observer, attempt: Attempt) -> Try {
+        Try::new(observer.voucher(), attempt.user, self.settled.client.address, self.settled.now)
     }
 
     fn sign_in_by(&self, observer: &Observer, route: &Route, claims: Claims, repeats: bool) -> Option<Change> {
@@ -108,19 +194,12 @@ impl Exchange<'_> {
     }
 
     /// Asks the app who is signed in, with the cookies that this answer leaves the browser.
-    async fn ask(
-        &self,
-        route: &Route,
-        probe: &Probe,
-        session: &Session,
-        asked_with: &HeaderMap,
-        operations: &[jar::Operation],
-        typed: Option<Claims>,
-    ) -> Option<Claims> {
-        let request = self.question(route, probe, session, asked_with, operations)?;
-        let (lines, request) = request;
+    async fn ask(&self, question: &Question<'_>, typed: Option<Claims>) -> Option<Claims> {
+        let (lines, request) = self.write_question(question)?;
+        let Question { route, probe, .. } = question;
         let upstream = &route.upstream;
-        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.generation.pools, upstream, request);
+        let (parts, body) = request.into_parts();
+        let asked = proxy::forward(policy::to_the_sign_in(), &lines, &self.generation.pools, upstream, &parts, body);
         let answered = tokio::time::timeout(probe.timeout(), async {
             let (head, body) = asked.await?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await;
@@ -152,14 +231,8 @@ impl Exchange<'_> {
         }
     }
 
-    fn question(
-        &self,
-        route: &Route,
-        probe: &Probe,
-        session: &Session,
-        asked_with: &HeaderMap,
-        operations: &[jar::Operation],
-    ) -> Option<(HeaderLines, Request<NoBody>)> {
+    fn write_question(&self, question: &Question<'_>) -> Option<(HeaderLines, Request<NoBody>)> {
+        let Question { route, probe, session, asked_with, operations } = question;
         // The browser's path, as the whole configuration has it.
         let mut uri: Uri = probe.path().parse().ok()?;
         let path = uri.path().to_owned();
@@ -208,6 +281,17 @@ impl Exchange<'_> {
     }
 }
 
+/// Whoever is signed in by this app's word.
+pub(super) fn vouched_for_by<'s>(observer: &Observer, session: &'s Session) -> Option<&'s Identity> {
+    session.identity().filter(|identity| identity.proof == *observer.voucher().as_bytes())
+}
+
+/// Whether somebody who is signed in says so once more: they are not thrown out because others guess.
+fn is_repeated(attempt: &Attempt, observer: &Observer, session: &Session) -> bool {
+    let known = vouched_for_by(observer, session).map(|identity| &*identity.user);
+    attempt.repeats && known.is_some() && known == attempt.user.as_deref()
+}
+
 /// A request without a body.
 type NoBody = http_body_util::combinators::MapErr<Empty<Bytes>, fn(std::convert::Infallible) -> BodyError>;
 
@@ -219,7 +303,7 @@ fn head<'a>(answer: &'a Response<Body>, cookies: &'a [jar::Operation]) -> Answer
     Answer { status: answer.status(), headers: answer.headers(), cookies, body: None }
 }
 
-fn operations(headers: &HeaderMap, kept: &Kept<'_>) -> Vec<jar::Operation> {
+pub(super) fn operations(headers: &HeaderMap, kept: &Kept<'_>) -> Vec<jar::Operation> {
     let lines = headers.get_all(header::SET_COOKIE).iter();
     lines.filter_map(|line| jar::read(line.as_bytes(), &kept.place, kept.now).ok()).collect()
 }

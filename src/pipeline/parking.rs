@@ -9,9 +9,10 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 
+use super::signing_on::Unsent;
 use super::{Body, Exchange};
 use crate::auth::csrf;
 use crate::auth::parked::{self, Answer, may_be_an_answer};
@@ -112,7 +113,8 @@ impl Exchange<'_> {
         Ok(sessions.park(parking, &form, now).await?)
     }
 
-    fn errand(&self, parts: &Parts, session: &Session) -> Option<Errand> {
+    /// Where a form was going; `None` if it cannot be sent again.
+    pub(super) fn errand(&self, parts: &Parts, session: &Session) -> Option<Errand> {
         let target = parts.uri.path_and_query()?.as_str();
         // SECURITY: it becomes the address of a form, where browsers would take a second slash for a host.
         let is_of_this_host = target.starts_with('/') && !target[1..].starts_with(['/', '\\']);
@@ -127,6 +129,10 @@ impl Exchange<'_> {
 
     /// Whether forms wait in the session, and this request may be about one of them.
     pub(super) fn concerns_tickets(&self, parts: &Parts, session: &Session) -> bool {
+        // PERF: of nearly all requests.
+        if session.tickets().is_empty() {
+            return false;
+        }
         let (now, host) = (self.settled.now, self.host());
         match parts.method {
             Method::GET => {
@@ -215,15 +221,57 @@ impl Exchange<'_> {
         if !matches!(reject, Reject::Upstream(Resolve { .. } | Connect { .. } | ConnectTimeout { .. })) {
             return Err(reject);
         }
-        let Parked { ticket, form } = *kept;
+        match self.keep_on(*kept, session).await {
+            true => Ok(self.ask_again(&reject)),
+            false => Err(reject),
+        }
+    }
+
+    /// The user could not be signed on to the app, so nothing of a kept form was sent: it goes back.
+    pub(super) async fn answer_unsent(
+        &self,
+        route: &Route,
+        unsent: Unsent,
+        asked: &Uri,
+        kept: Option<Box<Parked>>,
+        session: &mut Session,
+    ) -> Result<Response<Body>, Reject> {
+        let Some(kept) = kept else {
+            return match unsent {
+                Unsent::SignIn => Ok(self.challenge(route, asked)),
+                Unsent::Rejected(reject) => Err(reject),
+            };
+        };
+        // What has ended meanwhile keeps nothing.
+        let lives = self.gateway.sessions.refresh(session).await.unwrap_or(false);
+        match (unsent, lives && self.keep_on(*kept, session).await) {
+            (Unsent::SignIn, true) => Ok(self.send_to(&self.gateway.login_page(route, Some(&self.question_page())))),
+            (Unsent::SignIn, false) => Ok(self.send_to(&self.gateway.login_page_after_a_loss(route, None))),
+            (Unsent::Rejected(reject), true) => Ok(self.ask_again(&reject)),
+            (Unsent::Rejected(reject), false) => Err(reject),
+        }
+    }
+
+    /// Whether a form that was not sent waits again.
+    async fn keep_on(&self, kept: Parked, session: &mut Session) -> bool {
+        let Parked { ticket, form } = kept;
         let (sessions, now) = (&self.gateway.sessions, self.settled.now);
         let times = (now, ticket.ends);
         let parking = sessions.find_parking(ticket.errand, ticket.size, self.settled.client.address, times);
-        let Ok(Some(parking)) = parking else { return Err(reject) };
-        let Ok(ticket) = sessions.park(parking, &form, now).await else { return Err(reject) };
-        reject.log(self.settled.route(self.gateway).map(|route| &*route.name));
+        let Ok(Some(parking)) = parking else { return false };
+        let Ok(ticket) = sessions.park(parking, &form, now).await else { return false };
         session.record_ticket(TicketChange::Keep(ticket));
-        Ok(see_other(&format!("{}?unreached", self.question_page())))
+        true
+    }
+
+    /// The question once more, with the reason.
+    fn ask_again(&self, reject: &Reject) -> Response<Body> {
+        reject.log(self.settled.route(self.gateway).map(|route| &*route.name));
+        let why = match reject {
+            Reject::SignOn { .. } | Reject::Forbidden { .. } => "refused",
+            _ => "unreached",
+        };
+        see_other(&format!("{}?{why}", self.question_page()))
     }
 
     fn to_the_question(&self, here: Option<&str>) -> Next {

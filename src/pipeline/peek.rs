@@ -35,6 +35,11 @@ impl From<UpstreamBody> for AppBody {
 }
 
 impl AppBody {
+    /// Whether all of it has come from the app.
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_whole()
+    }
+
     /// Reads the whole body, if it is at most `limit` bytes long.
     pub async fn peek(&mut self, limit: usize) -> Option<Bytes> {
         let read = self.read.get_or_insert_default();

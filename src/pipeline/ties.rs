@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,9 +30,9 @@ const ASKERS: usize = 16;
 ///
 /// PERF: nothing here is touched for what is answered whole, for strangers, or for downloads of public routes.
 #[derive(Default)]
-pub(super) struct Ties(RefCell<HashMap<Key, Tied>>);
+pub(super) struct Ties(RefCell<HashMap<(Key, IpAddr), Tied>>);
 
-/// What is open in one session.
+/// What is open in one session from one address.
 struct Tied {
     held: Held,
     ends: Vec<End>,
@@ -54,9 +55,9 @@ impl Ties {
     /// Those of one session come together again when its id has been replaced.
     fn put(&self, tied: Tied) {
         let mut all = self.0.borrow_mut();
-        match all.get_mut(&tied.held.key()) {
+        match all.get_mut(&tied.held.mark()) {
             Some(known) => known.ends.extend(tied.ends),
-            None => drop(all.insert(tied.held.key(), tied)),
+            None => drop(all.insert(tied.held.mark(), tied)),
         }
     }
 

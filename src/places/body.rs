@@ -26,6 +26,11 @@ impl<B> Rewritten<B> {
     pub fn new(page: B, links: Links) -> Self {
         Self { page, links, trailers: None, ended: false }
     }
+
+    /// The page as it comes.
+    pub fn page(&self) -> &B {
+        &self.page
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Rewritten<B> {

@@ -87,6 +87,12 @@ impl<B> UpstreamBody<B> {
         head.with_body(Self { whole: Bytes::new(), rest: Some(Box::new(rest)), broken: None })
     }
 
+    /// Whether all of it has come from the app.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_none() && self.broken.is_none()
+    }
+
     /// The response is at its end.
     fn finish(&mut self) {
         if let Some(rest) = self.rest.take() {
@@ -139,7 +145,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for UpstreamBody<B> 
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.whole.is_empty() && self.broken.is_none()
+        self.is_whole() && self.whole.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -191,8 +197,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Rest<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{App, Step, anybody, get, run, send, text};
-    use super::super::{Pools, forward};
+    use super::super::Pools;
+    use super::super::scripted::{App, Step, anybody, forward, get, run, send, text};
     use super::*;
     use crate::http::lines::HeaderLines;
 

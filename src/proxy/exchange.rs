@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::request::Parts;
+use http::{Method, Response};
 use http_body::Body;
 
 use super::outgoing::{Outgoing, SendError};
@@ -42,13 +43,12 @@ pub(super) struct Exchange<B> {
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Exchange<B> {
     /// Nothing is sent yet.
     ///
-    /// PERF: the request ends here, as the bytes of its head. They are what a retry sends again, too.
-    pub(super) fn new(request: Request<B>, lines: &HeaderLines, upgrade: bool) -> Self {
-        let length = Length::of(request.body());
-        let asked = Asked { head: *request.method() == Method::HEAD, upgrade };
-        let repeatable = length == Length::Known(0) && request::is_idempotent(request.method());
-        let head = request::write_head(&request, lines, length);
-        let outgoing = Outgoing::new(head, request.into_body(), length);
+    /// PERF: the request is no part of it, only the bytes of its head. They are what a retry sends again, too.
+    pub(super) fn new(request: &Parts, body: B, lines: &HeaderLines, upgrade: bool) -> Self {
+        let length = Length::of(&body);
+        let asked = Asked { head: request.method == Method::HEAD, upgrade };
+        let repeatable = length == Length::Known(0) && request::is_idempotent(&request.method);
+        let outgoing = Outgoing::new(request::write_head(request, lines, length), body, length);
         Self { outgoing, asked, repeatable, answered: false, interim: 0, scanner: Scanner::default() }
     }
 

@@ -3,7 +3,8 @@
 //! `pipeline` calls [`forward`]; dropping its future, as a vanished client does, closes the connection.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
+use http::request::Parts;
 use http_body::Body;
 
 use super::exchange::Exchange;
@@ -12,8 +13,8 @@ use crate::http::body::BodyError;
 use crate::http::lines::HeaderLines;
 use crate::policy::Permit;
 
-/// Sends `request`, which the policy has permitted, to `upstream`; the future is the head of its response,
-/// checked and cleaned; the body follows.
+/// Sends `request` with its `body`, which the policy has permitted, to `upstream`; the future is the head of its
+/// response, checked and cleaned; the body follows.
 ///
 /// The request is in origin form; `lines`, its `Host` and cookies among them, follow its own headers, and its framing is written
 /// here.
@@ -26,12 +27,13 @@ pub fn forward<'a, B>(
     lines: &HeaderLines,
     pools: &'a Pools,
     upstream: &'a Upstream,
-    request: Request<B>,
+    request: &Parts,
+    body: B,
 ) -> impl Future<Output = Result<Response<UpstreamBody<B>>, Error>> + use<'a, B>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
-    send(pools, upstream, Exchange::new(request, lines, false))
+    send(pools, upstream, Exchange::new(request, body, lines, false))
 }
 
 async fn send<B>(

@@ -218,8 +218,7 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forward;
-    use super::super::scripted::{App, Step, anybody, get, ok, run, send, text};
+    use super::super::scripted::{App, Step, anybody, forward, get, ok, run, send, text};
     use super::*;
     use crate::http::lines::HeaderLines;
 

@@ -97,6 +97,7 @@ struct Fields {
     close: bool,
     /// A `Connection` line names fields.
     nominates: bool,
+    trailer: bool,
     keep_alive: Option<u32>,
 }
 
@@ -104,7 +105,8 @@ impl Fields {
     fn new(lines: usize, switching: bool) -> Self {
         // Room for what `pipeline` adds.
         let headers = HeaderMap::with_capacity(lines + 4);
-        Self { headers, switching, chunked: false, length: None, close: false, nominates: false, keep_alive: None }
+        let (chunked, close, nominates, trailer) = Default::default();
+        Self { headers, switching, chunked, length: None, close, nominates, trailer, keep_alive: None }
     }
 
     fn take(&mut self, name: &str, value: &[u8], head: &Bytes) -> Result<(), &'static str> {
@@ -118,6 +120,7 @@ impl Fields {
                 return Ok(());
             }
             7 if is("upgrade") && !self.switching => return Ok(()),
+            7 if is("trailer") => self.trailer = true,
             2 if is("te") => return Ok(()),
             16 if is("proxy-connection") => return Ok(()),
             18 if is("proxy-authenticate") => return Ok(()),
@@ -194,7 +197,7 @@ impl Fields {
             None => KEEP_SECONDS,
         };
         let framing = self.framing(status, asked);
-        let announced = trailers::announce(&mut self.headers);
+        let announced = if self.trailer { trailers::announce(&mut self.headers) } else { None };
         Ok(Head { status, headers: self.headers, reason, framing, announced, keep_seconds })
     }
 

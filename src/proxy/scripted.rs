@@ -19,9 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 
-use super::{Interrupted, Pools, Upstream, UpstreamBody};
+use super::{Error, Interrupted, Pools, Upstream, UpstreamBody};
 use crate::config::schema;
 use crate::http::body::BodyError;
+use crate::http::lines::HeaderLines;
 use crate::policy::{self, Decision, Permit};
 use crate::timers::Timers;
 
@@ -191,6 +192,18 @@ pub(super) fn anybody() -> Permit<'static> {
 
 pub(super) fn get() -> Request<TestBody> {
     request("GET", TestBody::empty())
+}
+
+/// Sends a request in one piece.
+pub(super) fn forward<'a, B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static>(
+    permit: Permit<'a>,
+    lines: &HeaderLines,
+    pools: &'a Pools,
+    upstream: &'a Upstream,
+    request: Request<B>,
+) -> impl Future<Output = Result<Response<UpstreamBody<B>>, Error>> + use<'a, B> {
+    let (request, body) = request.into_parts();
+    super::forward(permit, lines, pools, upstream, &request, body)
 }
 
 /// The whole body as text, or why it broke off.

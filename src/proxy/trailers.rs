@@ -10,7 +10,6 @@ pub(super) type Announced = Option<Box<[HeaderName]>>;
 
 /// Reads the `Trailer` lines and leaves one with the names that will be forwarded, or none.
 pub(super) fn announce(headers: &mut HeaderMap) -> Announced {
-    headers.get(header::TRAILER)?;
     let lines = headers.get_all(header::TRAILER).iter();
     let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let names = tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::task::spawn_local;
@@ -124,17 +125,19 @@ pub async fn forward_upgrade<B>(
     pools: &Pools,
     upstream: &Upstream,
     opening: Opening,
-    mut request: Request<B>,
+    request: Parts,
+    body: B,
 ) -> Result<Response<UpstreamBody<B>>, Error>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
+    let mut request = Request::from_parts(request, ());
     let client = hyper::upgrade::on(&mut request);
     request.headers_mut().insert(header::CONNECTION, UPGRADE);
     request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
 
     let mut lease = Lease::single(connect::open(pools, upstream).await?);
-    let mut exchange = Exchange::new(request, lines, true);
+    let mut exchange = Exchange::new(&request.into_parts().0, body, lines, true);
     let mut head = exchange.run(pools, upstream.first_byte_timeout, &mut lease).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(exchange.deliver(pools, upstream, lease, head));

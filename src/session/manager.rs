@@ -42,6 +42,7 @@ use super::record::Record;
 use super::room::Room;
 use super::seal::{Purpose, SealKey};
 use super::session::opened;
+use super::severed::Severed;
 use crate::clock::Timestamp;
 use crate::config::schema;
 use crate::http::cookies;
@@ -82,6 +83,7 @@ pub struct Manager {
     agents: Arc<Mutex<HashSet<Arc<str>>>>,
     gates: Arc<[tokio::sync::Mutex<()>; GATES]>,
     room: Arc<Room>,
+    severed: Arc<Severed>,
 }
 
 /// How records lie in the store.
@@ -178,6 +180,7 @@ impl Manager {
             agents: Arc::default(),
             gates: Arc::new(std::array::from_fn(|_| tokio::sync::Mutex::default())),
             room: Arc::default(),
+            severed: Arc::default(),
         }
     }
 
@@ -195,7 +198,8 @@ impl Manager {
         let next = Self::new(session, None, keyring, Arc::clone(&self.store), self.at_rest.clone());
         let traveling = next.traveling.map(|traveling| traveling.after(self.traveling.as_ref()));
         let (counters, agents, gates) = (Arc::clone(&self.counters), Arc::clone(&self.agents), Arc::clone(&self.gates));
-        Self { guesses, traveling, counters, agents, gates, room: Arc::clone(&self.room), ..next }
+        let (room, severed) = (Arc::clone(&self.room), Arc::clone(&self.severed));
+        Self { guesses, traveling, counters, agents, gates, room, severed, ..next }
     }
 
     /// The session cookie's names, which no app gets to see; the present one first.

@@ -29,6 +29,7 @@ pub mod rules;
 mod seal;
 #[allow(clippy::module_inception, reason = "the module is named for the domain, the file for the type")]
 mod session;
+mod severed;
 mod traveling;
 
 pub use changes::{Change, CookieChanges, Expiry, Step};

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::html::{Tag, Token, tokens};
+use crate::html::{Tag, Token, decoded, tokens};
 
 /// More fields than a login form has.
 const MOST_FIELDS: usize = 500;
@@ -130,6 +130,7 @@ impl Reader {
             Token::Start(tag) => self.start(&tag),
             Token::End(name) => self.end(&name),
             Token::Text(text) => self.text(&text),
+            Token::Raw(_) => {}
         }
     }
 
@@ -217,7 +218,7 @@ impl Reader {
         let Some(select) = &mut self.select else { return };
         if let Some((is_selected, text)) = select.pending.take() {
             let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-            select.choose(is_selected, &super::html::decoded(&text));
+            select.choose(is_selected, &decoded(&text));
         }
     }
 

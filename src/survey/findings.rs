@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::signing_on::Line;
 use crate::config::schema::{Expired, ObservedLogin, ObservedLogout, Probe};
 
 /// A conclusion and what it rests on.
@@ -36,8 +37,10 @@ pub struct Findings {
     pub expose_cookies: Vec<Reasoned<String>>,
     /// The requests that sign in: one, but for Basic.
     pub login: Vec<ObservedLogin>,
-    /// Why it is told so.
-    pub login_why: Vec<String>,
+    /// What tells a right password from a wrong one.
+    pub success_why: Vec<String>,
+    /// What says who it is.
+    pub user_why: String,
     /// Where people sign in, if that is not where the form goes.
     pub login_page: Option<Reasoned<String>>,
     /// What the sign-in page needs.
@@ -48,8 +51,10 @@ pub struct Findings {
     pub expired: Option<Reasoned<Expired>>,
     /// The page that says who is signed in.
     pub probe: Option<Reasoned<Probe>>,
-    /// For `sign_on`: lines of YAML.
-    pub sign_on: Vec<String>,
+    /// The other way, `sign_on`.
+    pub sign_on: Vec<Line>,
+    /// Why there is no such way.
+    pub no_sign_on: Option<String>,
     /// What the deployer should look at again.
     pub doubts: Vec<String>,
     /// Every request and its answer in one line, without values.

@@ -2,7 +2,10 @@
 //!
 //! Called by `analysis`, and by `passage` while it happens.
 
-use http::Method;
+use std::sync::LazyLock;
+
+use http::{Method, StatusCode};
+use regex::Regex;
 
 use super::attempts::Attempts;
 use super::findings::Reasoned;
@@ -10,6 +13,9 @@ use super::sighting::{Journal, Said, Sighting};
 use super::words;
 use crate::config::schema::{Expired, ObservedLogout, StatusPattern};
 use crate::jar::Operation;
+
+static OF_A_PLACE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?:[0-9a-f]{16,}|[0-9]{1,3}(?:[-_.:][0-9]+){3,4}|[-_.:][0-9]{2,5})$").ok());
 
 /// Whether this looks like a sign-out that has taken place.
 pub fn signs_out(sighting: &Sighting) -> bool {
@@ -67,9 +73,15 @@ pub fn logout(journal: &Journal, attempts: &Attempts) -> Option<Reasoned<Observe
         path: asked.path.clone(),
         query: query.into_iter().collect(),
         form: form.into_iter().collect(),
-        status: Vec::new(),
+        // Many apps ask back without the token of their own link, with 200.
+        status: if sighting.said.status.is_redirection() { vec![StatusPattern::Class(3)] } else { Vec::new() },
     };
-    let why = format!("{} {} was asked, and answered with {}", asked.method, asked.path, sighting.said.status.as_u16());
+    let why = format!(
+        "{} {} was the sign-out, answered with {}: it ends the session here too",
+        asked.method,
+        asked.path,
+        sighting.said.status.as_u16()
+    );
     Some(Reasoned::new(logout, why))
 }
 
@@ -82,29 +94,73 @@ pub fn last_page(journal: &Journal) -> Option<String> {
         let asked = &sighting.asked;
         asked.method == Method::GET && sighting.said.status == 200 && sighting.said.is_html() && asked.navigates
     };
-    let within = journal.all().rev().filter(|(place, _)| (begun + 1..end).contains(place));
-    let (_, page) =
-        within.filter(|(_, sighting)| !words::is_way_in(&sighting.asked.path)).find(|(_, one)| is_page(one))?;
+    let mut within = journal.all().rev().filter(|(place, _)| (begun + 1..end).contains(place));
+    let (_, page) = within.find(|(_, one)| is_page(one) && !one.said.asks_for_a_password())?;
     let query = page.asked.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     Some(format!("{}{query}", page.asked.path))
 }
 
 /// What tells that the app has forgotten somebody, if it is not the redirect to `login_page` that the gateway looks for
-/// anyway.
-pub fn expired(page: &str, said: &Said, login_page: &str) -> Option<Reasoned<Expired>> {
+/// anyway; `given` are cookies that a right password brings.
+pub fn expired(page: &str, said: &Said, login_page: &str, given: &[&[u8]]) -> Option<Reasoned<Expired>> {
     let path = page.split('?').next().unwrap_or_default();
-    let why = |what: &str| format!("without cookies, {path} {what}");
+    let why = |what: &str| format!("to a stranger {path} {what}");
     match said.status.as_u16() {
         401 => {
-            let expired = Expired { status: vec![StatusPattern::Code(401)], location: None };
-            Some(Reasoned::new(expired, why("is answered with 401")))
+            let expired = Expired { status: vec![StatusPattern::Code(401)], ..Expired::default() };
+            Some(Reasoned::new(expired, why("answers 401")))
         }
         300..=399 => {
             let location = said.answer().location(path)?;
             let known = login_page.split('?').next().unwrap_or_default() == location;
             let why = why(&format!("leads to {location}"));
-            (!known).then(|| Reasoned::new(Expired { status: Vec::new(), location: Some(location) }, why))
+            (!known).then(|| Reasoned::new(Expired { location: Some(location), ..Expired::default() }, why))
         }
-        _ => None,
+        _ => {
+            let gone = said.cookies.iter().filter(|operation| matches!(operation, Operation::Delete(_)));
+            let name = gone.map(Operation::name).find(|name| given.contains(name))?;
+            let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.ends_with('*'))?;
+            let why = why(&format!("deletes the cookie {name}, which a right password brings"));
+            Some(Reasoned::new(Expired { delete_cookie: Some(steady(name)), ..Expired::default() }, why))
+        }
+    }
+}
+
+/// Some apps make names of the host and the port by which they are called, or of a hash of them; both are others behind
+/// the gateway. What comes before that stays.
+fn steady(name: &str) -> String {
+    let Some(regex) = &*OF_A_PLACE else { return name.to_owned() };
+    match regex.find(name) {
+        Some(made) if made.start() >= 2 => format!("{}*", &name[..made.start()]),
+        _ => name.to_owned(),
+    }
+}
+
+/// The same, where a script asked for something before the sign-in at `begun`, was refused, and got it afterwards.
+pub fn refusal(journal: &Journal, begun: usize) -> Option<Reasoned<Expired>> {
+    let is_refused = |one: &Sighting| one.said.status == StatusCode::UNAUTHORIZED && !one.offers_a_password();
+    let (_, refused) = journal.all().find(|(place, one)| *place < begun && is_refused(one))?;
+    let is_given = |one: &Sighting| one.asked.path == refused.asked.path && one.said.status.is_success();
+    journal.all().find(|(place, one)| *place > begun && is_given(one))?;
+    let why = format!("to a stranger {} answers 401", refused.asked.path);
+    Some(Reasoned::new(Expired { status: vec![StatusPattern::Code(401)], ..Expired::default() }, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_without_what_is_made_of_host_and_port() {
+        for (name, expected) in [
+            ("DW23ce1dc49f0acb2a79cbbd0d4887e6d7", "DW*"),
+            ("username-127-0-0-1-8888", "username-*"),
+            ("session_8080", "session*"),
+            ("23ce1dc49f0acb2a79cbbd0d4887e6d7", "23ce1dc49f0acb2a79cbbd0d4887e6d7"),
+            ("sessionid", "sessionid"),
+            ("PHPSESSID", "PHPSESSID"),
+        ] {
+            assert_eq!(steady(name), expected);
+        }
     }
 }

@@ -9,11 +9,13 @@ mod attempts;
 mod exposed;
 mod findings;
 mod leaving;
+mod login_page;
 mod matchers;
 mod page;
 mod passage;
+mod public_paths;
 mod sighting;
-mod sign_on;
+mod signing_on;
 mod tee;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use self::passage::Passage;
-use self::sighting::{Journal, Said};
+use self::sighting::{Journal, Strangers};
 use crate::config::schema::{self, Duration, HostHeader, Limits, Listener, ListenerAddress};
 use crate::proxy::{Pools, Upstream};
 use crate::server::{self, Bound, Connections, Shutdown, ShutdownSignal};
@@ -40,7 +42,7 @@ use crate::timers::Timers;
 
 pub use findings::Findings;
 pub use passage::News;
-pub use yaml::{as_route, printable};
+pub use yaml::{as_route, printable, switched};
 
 /// Open streams and WebSockets may take so long to end.
 const DRAIN_SECONDS: u64 = 1;
@@ -69,7 +71,7 @@ pub fn start(url: &str, host: HostHeader, listen: SocketAddr) -> anyhow::Result<
     let (signal, url) = (shutdown.signal(), url.trim_end_matches('/').to_owned());
     let work = move || {
         let (journal, strangers) = look_on(bound, upstream, signal, news)?;
-        Ok(analysis::of(&url, host_upstream, &journal, strangers.as_ref()))
+        Ok(analysis::of(&url, host_upstream, &journal, &strangers))
     };
     let thread = thread::Builder::new().name("observe".into()).spawn(work)?;
     Ok((Survey { address, shutdown, thread }, heard))
@@ -99,7 +101,7 @@ fn look_on(
     upstream: Upstream,
     shutdown: ShutdownSignal,
     news: Hearer,
-) -> anyhow::Result<(Journal, Option<(String, Said)>)> {
+) -> anyhow::Result<(Journal, Strangers)> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let timers = Timers::default();
@@ -118,7 +120,7 @@ fn look_on(
         };
         server::run(bound.into_workers(), worker, connect).await.context("listening")?;
         passage.settle_questions().await;
-        let strangers = passage.ask_as_stranger_for_the_last_page().await;
+        let strangers = passage.ask_as_stranger().await;
         Ok((passage.take_journal(), strangers))
     })
 }

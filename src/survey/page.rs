@@ -1,10 +1,9 @@
 //! What a page of the app asks its reader: forms and their fields, as far as they matter here.
 //!
-//! Called with the text of pages that went by. A scan for tags, not a parser: what it misses is only not known.
+//! Called with the text of pages that went by. What is missed is only not known, so templates that a script holds count as
+//! well.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use crate::html::{Tag, Token, tokens};
 
 /// An `<input>` or `<button>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,41 +16,32 @@ pub struct Input {
     pub value: String,
 }
 
-// Quoted values may hold `>`.
-static TAG: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?is)<(input|button)\b((?:"[^"]*"|'[^']*'|[^"'>])*)>"#).ok());
-static ATTRIBUTE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?is)([a-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"#).ok());
-
 /// All inputs of a page.
 #[must_use]
 pub fn inputs(html: &str) -> Vec<Input> {
-    let Some(tags) = &*TAG else { return Vec::new() };
-    tags.captures_iter(html).filter_map(|tag| input(&tag[1], &tag[2])).collect()
-}
-
-fn input(tag: &str, attributes: &str) -> Option<Input> {
-    let (mut name, mut kind, mut value) = (None, None, None);
-    for found in (*ATTRIBUTE).as_ref()?.captures_iter(attributes) {
-        let text = (2..=4).find_map(|group| found.get(group)).map_or("", |text| text.as_str());
-        let slot = match found[1].to_ascii_lowercase().as_str() {
-            "name" => &mut name,
-            "type" => &mut kind,
-            "value" => &mut value,
-            _ => continue,
-        };
-        // As browsers do, the first counts.
-        slot.get_or_insert_with(|| unescape(text));
+    let mut found = Vec::new();
+    for token in tokens(html) {
+        match token {
+            Token::Start(tag) => found.extend(input(&tag)),
+            Token::Raw(script) => found.extend(tokens(script).filter_map(|token| match token {
+                Token::Start(tag) => input(&tag),
+                _ => None,
+            })),
+            Token::End(_) | Token::Text(_) => {}
+        }
     }
-    let usual = if tag.eq_ignore_ascii_case("button") { "submit" } else { "text" };
-    let kind = kind.unwrap_or_else(|| usual.into()).to_ascii_lowercase();
-    Some(Input { name: name.filter(|name| !name.is_empty())?, kind, value: value.unwrap_or_default() })
+    found
 }
 
-/// The five references that names and values are written with.
-fn unescape(text: &str) -> String {
-    let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'");
-    plain.replace("&amp;", "&")
+fn input(tag: &Tag<'_>) -> Option<Input> {
+    let usual = match tag.name.as_str() {
+        "input" => "text",
+        "button" => "submit",
+        _ => return None,
+    };
+    let name = tag.attribute("name").filter(|name| !name.is_empty())?;
+    let kind = tag.attribute("type").unwrap_or(usual).to_ascii_lowercase();
+    Some(Input { name: name.to_owned(), kind, value: tag.attribute("value").unwrap_or_default().to_owned() })
 }
 
 #[cfg(test)]
@@ -70,6 +60,13 @@ mod tests {
         let expected =
             [("do", "hidden", "log>in"), ("auth[u]", "text", ""), ("p", "password", ""), ("go", "submit", "a&b")];
         assert_eq!(as_pairs, expected);
+    }
+
+    #[test]
+    fn what_a_script_would_draw_counts_and_what_is_commented_out_does_not() {
+        let html = r#"<!-- <input name=old> --><script type="text/x-template"><input name=p type=password></script>"#;
+        let names: Vec<_> = inputs(html).into_iter().map(|input| (input.name, input.kind)).collect();
+        assert_eq!(names, [("p".to_owned(), "password".to_owned())]);
     }
 
     proptest! {

@@ -4,8 +4,9 @@
 //! `Secure` and `Domain`, redirects lead back here, and nothing comes compressed or from a cache. What people at a
 //! terminal want to know is told as [`News`].
 
+mod asking;
+
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,17 +14,15 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::combinators::MapErr;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
-use super::sighting::{Check, Journal, Said, Sighting};
+use super::sighting::{Journal, Said, Sighting};
 use super::tee::Tee;
-use super::{Hearer, leaving, words};
+use super::{Hearer, leaving};
 use crate::clock::Timestamp;
 use crate::config::schema;
-use crate::http::body::{BodyError, Capture, RequestBody};
+use crate::http::body::{Capture, RequestBody};
 use crate::http::client_addr::{Client, TrustedProxies};
 use crate::http::cookies;
 use crate::http::headers::strip_request;
@@ -39,14 +38,8 @@ use crate::timers::Timers;
 
 /// How much is kept of a form.
 const LONGEST_FORM: usize = 64 * 1024;
-/// How much is read of an answer that we asked for ourselves.
-const LONGEST_ANSWER: usize = 256 * 1024;
-/// How long the app may take for it.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// A form on this machine comes at once.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
-/// So many pages are asked again at most.
-const MOST_CHECKS: usize = 8;
 /// Cookies have no time here: all that is said of them is seen at once.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
@@ -145,16 +138,16 @@ impl Passage {
         let is_websocket = handshake.is_some();
         let asked = copy_of(&parts);
         let lines = self.lines(&asker, true);
-        let body = RequestBody::new(incoming, None, BODY_PATIENCE, &self.timers).captured(Some(capture.clone()));
-        let request = Request::from_parts(parts, body);
+        let mut body = RequestBody::new(incoming, None, BODY_PATIENCE, &self.timers);
+        body.capture(capture.clone());
         let permit = policy::to_the_sign_in();
         let answered = match handshake {
             Some(handshake) => {
                 // Nobody is signed in here, so nobody's session ends it.
                 let opening = proxy::Opening { handshake, tether: None, counted: Lasting::default().websocket() };
-                proxy::forward_upgrade(permit, &lines, &self.pools, &self.upstream, opening, request).await
+                proxy::forward_upgrade(permit, &lines, &self.pools, &self.upstream, opening, parts, body).await
             }
-            None => proxy::forward(permit, &lines, &self.pools, &self.upstream, request).await,
+            None => proxy::forward(permit, &lines, &self.pools, &self.upstream, &parts, body).await,
         };
         let (mut head, body) = answered.map_err(|error| self.silent(&error))?.into_parts();
         let mut said = self.said(&asker, asked.uri.path(), head.status, &head.headers);
@@ -220,84 +213,13 @@ impl Passage {
         } else if has_tried && leaving::signs_out(&sighting) {
             self.tell(News::SignOut(sighting.asked.path.clone()));
         } else if self.may_name_the_user(&journal, &sighting) {
-            let target = sighting
-                .asked
-                .query
-                .as_ref()
-                .map_or(sighting.asked.path.clone(), |query| format!("{}?{query}", sighting.asked.path));
+            let target = sighting.asked.target();
             if let Ok(target) = target.parse() {
                 self.repeated.set(self.repeated.get() + 1);
                 self.questions.borrow_mut().push(Repeat { place, target, asker });
             }
         }
         journal.fill(place, sighting);
-    }
-
-    /// Whether a page may be one that says who is signed in.
-    fn may_name_the_user(&self, journal: &Journal, sighting: &Sighting) -> bool {
-        let (asked, said) = (&sighting.asked, &sighting.said);
-        let Some(user) = journal.all().rev().find_map(|(_, sighting)| sighting.asked.user.clone()) else {
-            return false;
-        };
-        let is_same = |before: &Sighting| before.asked.path == asked.path && before.asked.query == asked.query;
-        let repeated = self.questions.borrow().iter().any(|repeat| repeat.target.path() == asked.path)
-            || journal.checks.iter().filter_map(|check| journal.at(check.place)).any(is_same);
-        let is_plain = asked.query.is_none() || sighting.query_words().len() == pairs(asked.query.as_deref());
-        asked.method == Method::GET
-            && said.status == StatusCode::OK
-            && !asked.has_authorization
-            && !asked.cookie_names.is_empty()
-            && is_plain
-            && !words::is_way_out(&asked.path)
-            && (said.is_html() || said.json().is_some())
-            && said.text().to_lowercase().contains(&user.to_lowercase())
-            && !repeated
-            && self.repeated.get() < MOST_CHECKS
-    }
-
-    /// Asks for pages once more that may say who is signed in: as the gateway would, and as a stranger.
-    pub async fn settle_questions(&self) {
-        let questions = self.questions.take();
-        for Repeat { place, target, asker } in questions {
-            let with = self.ask(&asker, &target, true, "application/json, */*;q=0.5").await;
-            let without = self.ask(&asker, &target, false, "application/json, */*;q=0.5").await;
-            if let (Some(with), Some(without)) = (with, without) {
-                self.journal.borrow_mut().checks.push(Check { place, with, without });
-            }
-        }
-    }
-
-    /// What a stranger sees where the user was last.
-    pub async fn ask_as_stranger_for_the_last_page(&self) -> Option<(String, Said)> {
-        let target = leaving::last_page(&self.journal.borrow())?;
-        let asker = self.asker.borrow().clone()?;
-        let said = self.ask(&asker, &target.parse().ok()?, false, "text/html,*/*;q=0.8").await?;
-        Some((target, said))
-    }
-
-    async fn ask(
-        &self,
-        asker: &Asker,
-        target: &PathAndQuery,
-        with_cookies: bool,
-        accept: &'static str,
-    ) -> Option<Said> {
-        let mut request = Request::new(Empty::new().map_err(never as fn(_) -> _));
-        *request.uri_mut() = Uri::from(target.clone());
-        for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE] {
-            if let Some(value) = asker.headers.get(&name) {
-                request.headers_mut().insert(name, value.clone());
-            }
-        }
-        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
-        let lines = self.lines(asker, with_cookies);
-        let asked = proxy::forward::<NoBody>(policy::to_the_sign_in(), &lines, &self.pools, &self.upstream, request);
-        let answered = self.timers.timeout(PATIENCE, async {
-            let (head, body) = asked.await.ok()?.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok().map(http_body_util::Collected::to_bytes);
-            Some(Said { body, ..self.said(asker, target.path(), head.status, &head.headers) })
-        });
-        answered.await.ok().flatten()
     }
 }
 
@@ -311,13 +233,6 @@ impl Asker {
         }
         Self { host: host.clone(), client, peer: Rc::clone(peer), headers }
     }
-}
-
-/// A request without a body.
-type NoBody = MapErr<Empty<Bytes>, fn(Infallible) -> BodyError>;
-
-fn never(never: Infallible) -> BodyError {
-    match never {}
 }
 
 /// The head, for later.
@@ -338,10 +253,6 @@ fn plain(uri: &mut Uri) -> Option<()> {
     };
     *uri = Uri::from(target.parse::<PathAndQuery>().ok()?);
     Some(())
-}
-
-fn pairs(query: Option<&str>) -> usize {
-    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).count()
 }
 
 /// A `Set-Cookie` line that a browser takes from this machine in clear.

@@ -81,6 +81,15 @@ pub struct Said {
     pub body: Option<Bytes>,
 }
 
+/// What a stranger sees, asked by ourselves when the user is gone.
+#[derive(Debug, Clone, Default)]
+pub struct Strangers {
+    /// Where the user was last: path and query.
+    pub last_page: Option<(String, Said)>,
+    /// What may be the sign-in page.
+    pub sign_in_pages: Vec<(String, Said)>,
+}
+
 /// A page asked by ourselves, in between: as its user would, and as a stranger.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -230,6 +239,13 @@ fn user_field(fields: &[Field], values: &[Typed]) -> Option<usize> {
     called_so.or_else(before)
 }
 
+impl Question {
+    /// Path and query.
+    pub fn target(&self) -> String {
+        self.query.as_ref().map_or_else(|| self.path.clone(), |query| format!("{}?{query}", self.path))
+    }
+}
+
 impl Sighting {
     /// The answer as the rules of `observe` read it.
     pub fn answer(&self) -> Answer<'_> {
@@ -245,6 +261,12 @@ impl Sighting {
     /// The same, or `Authorization: Basic`.
     pub fn offers_a_password(&self) -> bool {
         self.is_attempt() || self.asked.basic_user.is_some()
+    }
+
+    /// A call by its name, as JSON-RPC has them.
+    pub fn is_call(&self) -> bool {
+        let names_it = |field: &Field| field.name == "method" && matches!(field.kind, Kind::Fixed(_));
+        self.asked.sends_json && self.asked.fields.iter().any(names_it)
     }
 
     /// Where the answer leads, without the query.

@@ -5,8 +5,10 @@ use http::{HeaderMap, Request, header};
 
 use super::attempts::{self, Attempts};
 use super::leaving;
+use super::login_page;
 use super::sighting::{Journal, Kind, Said, Sighting};
 use crate::clock::Timestamp;
+use crate::config::schema::{Expired, StatusPattern};
 use crate::jar::{self, Place};
 
 /// What is sent, what is answered: `POST /login u=ann&p=x`, `302 /home`, cookies.
@@ -20,7 +22,7 @@ fn journal(lines: &[(&str, &str, &[&str])]) -> Journal {
     journal
 }
 
-fn sighting(journal: &Journal, (asked, said, cookies): &(&str, &str, &[&str])) -> Sighting {
+pub(super) fn sighting(journal: &Journal, (asked, said, cookies): &(&str, &str, &[&str])) -> Sighting {
     let mut words = asked.split(' ');
     let (method, target, body) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap_or_default());
     let kind = if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
@@ -122,4 +124,42 @@ fn a_sign_out_is_known_by_its_name_or_by_the_cookie_that_it_takes() {
         let found = leaving::logout(&journal, &attempts).map(|found| found.value.path);
         assert_eq!(found.as_deref(), expected, "{lines:?}");
     }
+}
+
+#[test]
+fn a_stranger_shows_how_the_app_forgets() {
+    let asked = |said: &str, cookies: &[&str]| {
+        let stranger = sighting(&Journal::default(), &("GET /page", said, cookies)).said;
+        leaving::expired("/page", &stranger, "/in?next={path}", &[b"DW81"]).map(|found| found.value)
+    };
+    let by_place = |place: &str| Some(Expired { location: Some(place.into()), ..Expired::default() });
+    let by_cookie = Some(Expired { delete_cookie: Some("DW81".into()), ..Expired::default() });
+    let refused = Some(Expired { status: vec![StatusPattern::Code(401)], ..Expired::default() });
+    for (said, cookies, expected) in [
+        ("302 /in?next=/page", &[][..], None),
+        ("302 /door", &[], by_place("/door")),
+        ("401", &["DW81=; Max-Age=0"], refused.clone()),
+        ("200 hello", &["DW81=; Max-Age=0"], by_cookie.clone()),
+        ("403 no", &["x=1", "DW81=deleted; Max-Age=0"], by_cookie),
+        ("200 hello", &["other=; Max-Age=0", "DW81=new"], None),
+    ] {
+        assert_eq!(asked(said, cookies), expected, "{said} {cookies:?}");
+    }
+    let ask = ("GET /api", "401", &[][..]);
+    for (after, expected) in [(("GET /api", "200 {}", &[][..]), refused), (("GET /other", "200 {}", &[][..]), None)] {
+        let journal = journal(&[ask, (TRY, "200 {}", &[]), after]);
+        assert_eq!(leaving::refusal(&journal, 1).map(|found| found.value), expected);
+    }
+}
+
+#[test]
+fn where_people_work_on_the_page_that_they_signed_in_on_another_is_looked_for() {
+    let form = "200 <form><input type=hidden name=do value=login><input type=password name=p></form>\
+                <a href=\"/a.php?id=start&amp;do=login&amp;t=81\">in</a><a href='/signin'>in</a>";
+    let lines =
+        |after| [("GET /a.php?id=start", form, &[][..]), ("POST /a.php u=ann&p=x&do=login", "302 /", &[]), after];
+    let worked_on = journal(&lines(("GET /a.php?id=start", "200 <p>Start", &[])));
+    assert_eq!(login_page::candidates(&worked_on), ["/a.php?do=login", "/signin"]);
+    let left = journal(&lines(("GET /a.php?id=other", "200 <p>Other", &[])));
+    assert!(login_page::candidates(&left).is_empty());
 }

@@ -19,11 +19,6 @@ const BEFORE: usize = 48;
 /// How a name is written in a page; spaces and markup end it.
 const NAME: &str = r#"([^<>"'&\s]+)"#;
 
-/// The same pattern, where it is enough that there is a name.
-pub fn without_group(regex: &str) -> String {
-    regex.replace(NAME, &format!("(?:{}", NAME.trim_start_matches('(')))
-}
-
 /// The surest page, if there is one that was seen after `begun`, the place of a right password.
 pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Probe>> {
     let mut pages: Vec<(&Sighting, &Check)> = journal
@@ -65,7 +60,10 @@ fn of_page(journal: &Journal, page: &Sighting, check: &Check, user: &str, begun:
     };
     let probe = candidates(&path, &check.with, user).into_iter().find(tells)?;
     let stranger = check.without.status.as_u16();
-    let why = format!("{path} says who is signed in; without cookies it answers {stranger} and names nobody");
+    let why = format!(
+        "asked by the gateway after each sign-in: {path} says who it is, and a stranger gets {stranger} and no name. It \
+         must be a page that all of your users may see"
+    );
     Some(Reasoned::new(probe, why))
 }
 
@@ -74,6 +72,11 @@ fn read(probe: &Probe, said: &Said) -> Option<String> {
     let observe = Observe { probe: Some(probe.clone()), ..Observe::default() };
     let observer = Observer::from_config(&observe, VaultId::of("")).ok()?;
     observer.probe()?.read(&said.answer(), None).map(|claims| claims.user)
+}
+
+/// The pattern without its group, for who asks only whether there is a name.
+pub fn without_group(regex: &str) -> String {
+    regex.replace(NAME, r#"[^<>"'&\s]+"#)
 }
 
 fn candidates(path: &str, said: &Said, user: &str) -> Vec<Probe> {
@@ -102,22 +105,38 @@ fn regexes(html: &str, user: &str) -> Vec<String> {
     if user.contains(|c: char| c.is_whitespace() || "<>\"'&".contains(c)) {
         return Vec::new();
     }
-    let mut found: Vec<String> = Vec::new();
+    let mut found: Vec<((bool, bool), String)> = Vec::new();
     for (at, name) in html.match_indices(user) {
         let end = at + name.len();
         let (before, after) = (&html[..at], html[end..].chars().next());
-        let whole = !before.ends_with(char::is_alphanumeric) && after.is_some_and(|c| !c.is_alphanumeric());
-        let Some(context) = context(before, user).filter(|_| whole) else { continue };
+        let Some(context) = context(before, user).filter(|_| is_whole(before, &html[end..])) else { continue };
         let after = after.filter(|c| !c.is_whitespace()).map(|c| regex::escape(&c.to_string())).unwrap_or_default();
         let regex = format!("{context}{NAME}{after}");
-        if !found.contains(&regex) {
-            found.push(regex);
+        // Words say more than a link, `Logged in as` before `/user/`; and what a script holds is for the script.
+        let rank = (is_in_a_script(before), regex.contains("href="));
+        if !found.iter().any(|(_, known)| *known == regex) {
+            found.push((rank, regex));
         }
     }
-    // Words say more than a link: `Logged in as` before `/user/`.
-    found.sort_by_key(|regex| regex.contains("href="));
-    found.truncate(12);
-    found
+    found.sort_by_key(|(rank, _)| *rank);
+    found.into_iter().map(|(_, regex)| regex).take(12).collect()
+}
+
+/// Whether the name stands alone. SECURITY: the beginning of an e-mail address, or of a longer name, may be another
+/// user's name.
+fn is_whole(before: &str, after: &str) -> bool {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '@' | '-' | '_' | '+' | '%');
+    let mut next = after.chars();
+    let goes_on = match next.next() {
+        None => true,
+        Some('.') => next.next().is_some_and(|c| !c.is_whitespace() && c != '<'),
+        Some(c) => joins(c),
+    };
+    !goes_on && !before.ends_with(joins) && !before.ends_with('.')
+}
+
+fn is_in_a_script(before: &str) -> bool {
+    before.rfind("<script").is_some_and(|opened| !before[opened..].contains("</script"))
 }
 
 /// A pattern for what stands before the name: words or attributes, for a bare `<b>` may hold anything.
@@ -136,6 +155,8 @@ fn context(before: &str, user: &str) -> Option<String> {
         context = &context[at + user.len()..];
     }
     let (pattern, fixed) = pattern(context);
+    // A pattern begins with something to see.
+    let pattern = pattern.strip_prefix(r"\s+").map(str::to_owned).unwrap_or(pattern);
     (telling_letters(&fixed) >= 3).then_some(pattern)
 }
 
@@ -189,6 +210,17 @@ mod tests {
     fn the_plainest_place_of_a_name_comes_first() {
         let json = json!({"a": {"title": "ann"}, "user": {"login": "ann", "mail": "ann@x"}, "list": ["ann"]});
         assert_eq!(pointers(&json, "ann"), ["/user/login", "/a/title"]);
+    }
+
+    #[test]
+    fn a_part_of_a_longer_name_is_none_and_what_a_script_holds_comes_last() {
+        for part in ["Logged in as: ann@example.com<", "Logged in as: ann.lee <", "Logged in as: mary-ann <"] {
+            assert!(regexes(part, "ann").is_empty(), "{part}");
+        }
+        let html = "<script>var user = 'ann';</script><p>Hello, this is ann.</p>";
+        let found = regexes(html, "ann");
+        assert_eq!(found.len(), 2);
+        assert!(found[0].contains(r"this\s+is\s+"), "{found:?}");
     }
 
     #[test]

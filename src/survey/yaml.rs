@@ -9,15 +9,39 @@ use serde_json::Value;
 
 use super::findings::Findings;
 
+/// Comments are broken here.
+const WIDTH: usize = 110;
+
 impl Findings {
-    /// The YAML: `cookies`, `expose_cookies` and `observe` of the app's route.
+    /// The YAML: `cookies`, `expose_cookies` and `observe` of the app's route, and `sign_on` as a comment.
     #[must_use]
     pub fn yaml(&self) -> String {
         let mut text = Text::default();
-        text.comment(&format!("What `cloakroom observe` saw of {}. It belongs under the route of this app:", self.url));
+        self.write_head(&mut text);
+        if self.rewrite_links {
+            text.paragraph(&format!("Its pages link to {} itself, whatever it is called.", self.url));
+            text.line(0, "rewrite: { links: true }");
+        }
+        text.paragraph("The browser holds the gateway's cookie only; the app's cookies stay with the session here.");
+        self.write_cookies(&mut text);
+        if self.login.is_empty() {
+            text.paragraph("No `observe`: it is not known how this app shows that somebody has signed in.");
+        } else {
+            text.paragraph("People sign in at the app's own page, and the gateway learns from its answers who it is.");
+            text.line(0, "observe:");
+            self.write_login(&mut text);
+            self.write_rest(&mut text);
+        }
+        self.write_sign_on(&mut text);
+        text.0
+    }
+
+    fn write_head(&self, text: &mut Text) {
+        text.comment(&format!("What `cloakroom observe` saw of {}. Put it into your configuration so:", self.url));
         text.comment("");
-        text.comment("  routes:");
-        text.comment("    - access: user");
+        for line in ["login: { form: null }       # people sign in at the app", "routes:", "  - access: user"] {
+            text.comment(&format!("  {line}"));
+        }
         text.comment(&match self.host_upstream {
             true => format!(
                 "      upstream: {{ url: {}, host: upstream }}   # it was called by its own name here",
@@ -25,33 +49,20 @@ impl Findings {
             ),
             false => format!("      upstream: {}", self.url),
         });
-        text.comment("      cookies: vault   # and so on");
+        text.comment("      cookies: vault        # from here on all that follows, indented like this");
         text.comment("");
-        self.saw.iter().for_each(|line| text.comment(line));
+        text.comment("and let `cloakroom validate` look at it. Seen were:");
+        self.saw.iter().for_each(|line| text.comment(&format!("- {line}")));
+        if !self.doubts.is_empty() {
+            text.comment("");
+        }
         self.doubts.iter().for_each(|line| text.comment(&format!("LOOK: {line}")));
-        if self.rewrite_links {
-            text.comment(&format!("Its pages link to {} itself, whatever it is called.", self.url));
-            text.line(0, "rewrite: { links: true }");
-        }
-        self.write_cookies(&mut text);
-        if self.login.is_empty() {
-            text.comment("No `observe`: it is not known how this app shows that somebody has signed in.");
-        } else {
-            text.line(0, "observe:");
-            self.write_login(&mut text);
-            self.write_rest(&mut text);
-        }
-        if !self.sign_on.is_empty() {
-            text.comment("To sign on for users who sign in at the gateway's own page, instead of `observe`:");
-            self.sign_on.iter().for_each(|line| text.comment(&format!("  {line}")));
-        }
-        text.0
     }
 
     fn write_cookies(&self, text: &mut Text) {
-        text.comment("The browser holds the gateway's cookie only; the app's cookies stay with the session.");
         text.line(0, "cookies: vault");
         if !self.expose_cookies.is_empty() {
+            text.comment("But for those that the app's scripts need:");
             self.expose_cookies.iter().for_each(|cookie| text.comment(&cookie.why));
             let names: Vec<&str> = self.expose_cookies.iter().map(|cookie| cookie.value.as_str()).collect();
             text.line(0, &format!("expose_cookies: {}", flow(&names)));
@@ -59,7 +70,9 @@ impl Findings {
     }
 
     fn write_login(&self, text: &mut Text) {
-        self.login_why.iter().for_each(|why| text.comment_at(2, why));
+        text.comment_at(2, "The request that signs in, and what tells that the password was right:");
+        self.success_why.iter().for_each(|why| text.comment_at(2, why));
+        text.comment_at(2, &self.user_why);
         text.line(2, "login:");
         for login in &self.login {
             let plain = serde_json::to_value(login).unwrap_or_default();
@@ -71,13 +84,37 @@ impl Findings {
         }
     }
 
+    /// Every line begins with `#`, so that the section is there when that is taken away.
+    fn write_sign_on(&self, text: &mut Text) {
+        if let Some(why) = &self.no_sign_on {
+            text.paragraph(&format!("No `sign_on`, by which people would sign in at the gateway's own page: {why}."));
+        }
+        if self.sign_on.is_empty() {
+            return;
+        }
+        text.paragraph(
+            "The other way: people sign in once, at the gateway's own page, and it goes through the app's sign-in for them. \
+             Choose it where one sign-in should do for several apps. To switch, delete `observe` with all below it, take \
+             the first # from each of the following lines, and write at the top of the file who may sign in, instead of \
+             `form: null`: `login: { form: { users_file: users.yaml } }` (`cloakroom hash-password` makes the hashes).",
+        );
+        text.line(0, "#sign_on:");
+        for line in &self.sign_on {
+            text.prose("#  # ", &line.why);
+            text.line(0, &format!("#  {}", entry(line.key, &line.value)));
+        }
+    }
+
     fn write_rest(&self, text: &mut Text) {
         if let Some(page) = &self.login_page {
-            text.comment_at(2, &page.why);
+            text.comment_at(2, &format!("where strangers are sent to sign in: {}", page.why));
             text.line(2, &format!("login_page: {}", flow(&page.value)));
         }
         if !self.public_paths.is_empty() {
-            text.comment_at(2, "what the sign-in page needs: strangers may see it");
+            text.comment_at(
+                2,
+                "what the sign-in page needs, so that it looks and works as it should: strangers may see it",
+            );
             text.line(2, &format!("public_paths: {}", flow(&self.public_paths)));
         }
         if let Some(logout) = &self.logout {
@@ -85,7 +122,7 @@ impl Findings {
             text.line(2, &format!("logout: {}", section(&logout.value)));
         }
         if let Some(expired) = &self.expired {
-            text.comment_at(2, &expired.why);
+            text.comment_at(2, &format!("the app has forgotten somebody, and the session here ends: {}", expired.why));
             text.line(2, &format!("expired: {}", section(&expired.value)));
         }
         if let Some(probe) = &self.probe {
@@ -105,13 +142,30 @@ pub fn as_route(url: &str, sections: &str) -> String {
     format!("login: {{ form: null }}\nroutes:\n  - access: user\n    upstream: {}\n{indented}", word(url))
 }
 
+/// The sections as they are for who does what the text says of the other way; `None` where there is none.
+#[must_use]
+pub fn switched(sections: &str) -> Option<String> {
+    let (shared, other) = sections.split_once("\n#sign_on:")?;
+    let shared = shared.split("\nobserve:\n").next().unwrap_or_default();
+    let other = format!("#sign_on:{other}");
+    let uncommented: String =
+        other.lines().map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect();
+    Some(format!("{shared}\n{uncommented}"))
+}
+
 #[derive(Default)]
 struct Text(String);
 
 impl Text {
     fn line(&mut self, indent: usize, line: &str) {
         // Writing to a `String` does not fail.
-        let _ = writeln!(self.0, "{:indent$}{}", "", printable(line));
+        let line = printable(line);
+        let _ = if line.is_empty() { writeln!(self.0) } else { writeln!(self.0, "{:indent$}{line}", "") };
+    }
+
+    fn paragraph(&mut self, line: &str) {
+        self.line(0, "");
+        self.comment(line);
     }
 
     fn comment(&mut self, line: &str) {
@@ -119,8 +173,20 @@ impl Text {
     }
 
     fn comment_at(&mut self, indent: usize, line: &str) {
-        let comment = format!("# {line}");
-        self.line(indent, comment.trim_end());
+        self.prose(&format!("{:indent$}# ", ""), line);
+    }
+
+    /// Text of any length, each of its lines after `mark`.
+    fn prose(&mut self, mark: &str, text: &str) {
+        let mut line = String::new();
+        for piece in text.split_inclusive(' ') {
+            if !line.trim().is_empty() && mark.len() + line.len() + piece.trim_end().len() > WIDTH {
+                self.line(0, format!("{mark}{line}").trim_end());
+                line.clear();
+            }
+            line += piece;
+        }
+        self.line(0, format!("{mark}{line}").trim_end());
     }
 }
 
@@ -131,8 +197,13 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_odd(c) { '?' } else { c }).collect()
 }
 
-pub(super) fn section(value: &impl Serialize) -> String {
+fn section(value: &impl Serialize) -> String {
     map(&without_defaults(serde_json::to_value(value).unwrap_or_default(), false))
+}
+
+/// What is given, as it is written.
+pub fn given(value: &impl Serialize) -> Value {
+    Value::Object(without_defaults(serde_json::to_value(value).unwrap_or_default(), false).into_iter().collect())
 }
 
 /// What is given; an empty `method` says that any will do, where POST is the default.
@@ -163,7 +234,7 @@ fn pruned(value: Value) -> Value {
     }
 }
 
-pub(super) fn flow(value: &(impl Serialize + ?Sized)) -> String {
+fn flow(value: &(impl Serialize + ?Sized)) -> String {
     written(&serde_json::to_value(value).unwrap_or_default())
 }
 
@@ -192,7 +263,7 @@ fn written(value: &Value) -> String {
 }
 
 /// Plain where nobody can take it for anything else, in quotes otherwise; `$` is doubled, as the configuration reads it.
-pub(super) fn word(text: &str) -> String {
+fn word(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'.'));
     let taken = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];

@@ -93,6 +93,11 @@ impl App {
         self.log.lock().unwrap().requests.clone()
     }
 
+    /// From here on it has seen nothing.
+    pub fn forget(&self) {
+        self.log.lock().unwrap().requests.clear();
+    }
+
     /// The last request; panics when there was none.
     pub fn last(&self) -> Seen {
         self.seen().pop().expect("the app saw no request")

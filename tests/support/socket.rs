@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
-use super::{App, Browser, obey};
+use super::{App, Browser, Seen, obey};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -73,19 +73,26 @@ impl Socket {
 pub fn chatting() -> (App, Receiver<()>) {
     let (sender, ended) = channel();
     let app = App::with(move |seen, stream| {
-        let Some(key) = seen.header("sec-websocket-key") else {
+        if seen.header("sec-websocket-key").is_none() {
             return stream.write_all(obey(seen).as_bytes()).is_ok();
-        };
-        let switching = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
-            derive_accept_key(key.as_bytes())
-        );
-        stream.write_all(switching.as_bytes()).unwrap();
-        echo(stream.try_clone().unwrap());
+        }
+        join(seen, stream);
         let _ = sender.send(());
         false
     });
     (app, ended)
+}
+
+/// Accepts a handshake and returns each message; never true, since the connection is over when this ends.
+pub fn join(seen: &Seen, stream: &mut TcpStream) -> bool {
+    let key = seen.header("sec-websocket-key").expect("a key");
+    let switching = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        derive_accept_key(key.as_bytes())
+    );
+    stream.write_all(switching.as_bytes()).unwrap();
+    echo(stream.try_clone().unwrap());
+    false
 }
 
 fn echo(stream: TcpStream) {

@@ -6,7 +6,7 @@ use regex::bytes::Regex;
 use super::Checks;
 use super::rule::{check_methods, check_path};
 use super::syntax::{is_normal_path, is_token};
-use crate::config::schema::{Observe, ObservedLogin, Probe, Route, UserSource};
+use crate::config::schema::{Expired, Observe, ObservedLogin, ObservedLogout, Probe, Route, UserSource};
 
 pub(super) const POINTER_HINT: &str = "expected a JSON pointer such as /user/name (RFC 6901)";
 
@@ -20,11 +20,7 @@ pub(super) fn check(route: &Route, key: &str, checks: &mut Checks<'_>) {
     for (index, login) in observe.login.iter().enumerate() {
         check_login(login, observe, &format!("{key}.login[{index}]"), place, checks);
     }
-    for (index, logout) in observe.logout.iter().enumerate() {
-        let key = format!("{key}.logout[{index}]");
-        check_methods(&logout.method, &format!("{key}.method"), checks);
-        check_path(&logout.path, &format!("{key}.path"), place, checks);
-    }
+    check_logouts(&observe.logout, &key, place, checks);
     check_pages(observe, &key, place, checks);
     if let Some(probe) = &observe.probe {
         check_probe(probe, &format!("{key}.probe"), checks);
@@ -42,10 +38,27 @@ fn check_pages(observe: &Observe, key: &str, place: &str, checks: &mut Checks<'_
             checks.problem(format!("{key}.login_page"), message);
         }
     }
-    let expired = observe.expired.as_ref().and_then(|expired| expired.location.as_deref());
-    if expired.is_some_and(|page| !is_page(page)) {
+    check_expired(observe.expired.as_ref(), key, checks);
+}
+
+pub(super) fn check_logouts(logouts: &[ObservedLogout], key: &str, place: &str, checks: &mut Checks<'_>) {
+    for (index, logout) in logouts.iter().enumerate() {
+        let key = format!("{key}.logout[{index}]");
+        check_methods(&logout.method, &format!("{key}.method"), checks);
+        check_path(&logout.path, &format!("{key}.path"), place, checks);
+    }
+}
+
+pub(super) fn check_expired(expired: Option<&Expired>, key: &str, checks: &mut Checks<'_>) {
+    let Some(expired) = expired else { return };
+    if expired.location.as_deref().is_some_and(|page| !is_page(page)) {
         let message = "expected a path such as /login, or /login*, or /index.php?page=login";
         checks.problem(format!("{key}.expired.location"), message);
+    }
+    let name = expired.delete_cookie.as_deref().map(|name| name.strip_suffix('*').unwrap_or(name));
+    if name.is_some_and(|name| !is_token(name)) {
+        checks
+            .problem(format!("{key}.expired.delete_cookie"), "expected the name of a cookie, or its beginning with *");
     }
 }
 

@@ -3,7 +3,7 @@
 use regex::bytes::Regex;
 
 use super::Checks;
-use super::observe::{POINTER_HINT, check_regex, is_page, is_pointer};
+use super::observe::{POINTER_HINT, check_expired, check_logouts, check_regex, is_page, is_pointer};
 use super::rule::check_path;
 use super::syntax::is_token;
 use crate::config::schema::{Config, CookieHandling, Credentials, KeptCredentials, Route, SignOn, SignOnSuccess};
@@ -34,15 +34,18 @@ pub(super) fn check(route: &Route, key: &str, config: &Config, checks: &mut Chec
     if route.observe.is_some() {
         checks.problem(key, "give either `observe`, where people sign in at the app, or `sign_on`, not both");
     }
-    match sign_on.basic {
-        true => check_basic(sign_on, key, checks),
-        false => check_login(route, sign_on, key, checks),
+    match (sign_on.basic, sign_on.digest) {
+        (true, true) => checks.problem(key, "give either `basic` or `digest`, whichever the app asks for, not both"),
+        (true, false) => check_without_a_form(sign_on, key, "basic: true", checks),
+        (false, true) => check_without_a_form(sign_on, key, "digest: true", checks),
+        (false, false) => check_login(route, sign_on, key, checks),
     }
+    check_logouts(&sign_on.logout, key, route.path.as_deref().unwrap_or("/"), checks);
     check_credentials(&sign_on.credentials, key, config, checks);
     checks.more_than_zero(format!("{key}.timeout"), sign_on.timeout);
 }
 
-fn check_basic(sign_on: &SignOn, key: &str, checks: &mut Checks<'_>) {
+fn check_without_a_form(sign_on: &SignOn, key: &str, instead: &str, checks: &mut Checks<'_>) {
     let SignOn { login_page, form, action, fields, json, cookie_headers, success, expired, .. } = sign_on;
     let of_a_form = [
         ("login_page", login_page.is_some()),
@@ -55,13 +58,13 @@ fn check_basic(sign_on: &SignOn, key: &str, checks: &mut Checks<'_>) {
         ("expired", expired.is_some()),
     ];
     for (name, _) in of_a_form.iter().filter(|(_, given)| *given) {
-        checks.problem(format!("{key}.{name}"), "has no effect with `basic: true`");
+        checks.problem(format!("{key}.{name}"), format!("has no effect with `{instead}`"));
     }
 }
 
 fn check_login(route: &Route, sign_on: &SignOn, key: &str, checks: &mut Checks<'_>) {
     if route.cookies != CookieHandling::Vault {
-        checks.problem(key, "needs `cookies: vault`, where the app's cookies are kept, or `basic: true`");
+        checks.problem(key, "needs `cookies: vault`, where the app's cookies are kept, or `basic` or `digest`");
     }
     let place = route.path.as_deref().unwrap_or("/");
     for (name, target) in [("login_page", &sign_on.login_page), ("action", &sign_on.action)] {
@@ -70,7 +73,8 @@ fn check_login(route: &Route, sign_on: &SignOn, key: &str, checks: &mut Checks<'
         }
     }
     if sign_on.login_page.is_none() && sign_on.action.is_none() {
-        checks.problem(key, "needs `login_page`, the page with the app's login form, or `action`, or `basic: true`");
+        let message = "needs `login_page`, the page with the app's login form, or `action`, or `basic` or `digest`";
+        checks.problem(key, message);
     }
     if sign_on.form.is_some() && sign_on.login_page.is_none() {
         checks.problem(format!("{key}.form"), "has no effect without `login_page`");
@@ -85,11 +89,7 @@ fn check_login(route: &Route, sign_on: &SignOn, key: &str, checks: &mut Checks<'
         }
         None => {}
     }
-    let expired = sign_on.expired.as_ref().and_then(|expired| expired.location.as_deref());
-    if expired.is_some_and(|page| !is_page(page)) {
-        let message = "expected a path such as /login, or /login*, or /index.php?page=login";
-        checks.problem(format!("{key}.expired.location"), message);
-    }
+    check_expired(sign_on.expired.as_ref(), key, checks);
 }
 
 /// SECURITY: a path, so that no credentials go anywhere but to the route's own upstream.
@@ -199,10 +199,12 @@ mod tests {
             "action: /app/api/login, json: true, credentials: { username: svc, password: x }",
             "action: /app/in, success: { status: 302, location_not: /app/in*, json: { /ok: true }, probe: { path: /app/me, regex: Hello } }",
             "login_page: /app/login, expired: { status: 401 }, timeout: 1s",
+            "login_page: /app/login, expired: { delete_cookie: sid* }, logout: { path: /app/out, query: { do: out } }",
         ] {
             assert_eq!(problems(&route(sign_on, ", cookies: vault")), [""; 0], "{sign_on}");
         }
         assert_eq!(problems(&route("basic: true", "")), [""; 0]);
+        assert_eq!(problems(&route("digest: true, timeout: 3s", "")), [""; 0]);
     }
 
     #[test]
@@ -221,12 +223,16 @@ mod tests {
             ("login_page: /app/l, success: { probe: { path: /me } }", "success.probe.path: no request of this route"),
             ("login_page: /app/l, success: { probe: { path: /app, regex: '(a)' } }", "probe.regex: needs no group"),
             ("login_page: /app/l, expired: { location: x }", "expired.location: expected a path"),
+            ("login_page: /app/l, expired: { delete_cookie: 'a;*' }", "expired.delete_cookie: expected the name"),
+            ("login_page: /app/l, logout: { path: /out }", "logout[0].path: no request of this route"),
             ("login_page: /app/l, credentials: { username: a }", "credentials: needs `password`"),
             ("login_page: /app/l, credentials: {}", "credentials: needs `file`"),
             ("login_page: /app/l, credentials: { file: /nowhere }", "cannot be read"),
             ("login_page: /app/l, credentials: tipped", "credentials: expected `typed`"),
             ("login_page: /app/l, timeout: 0s", "sign_on.timeout: must be more than 0"),
             ("basic: true, login_page: /app/l", "sign_on.login_page: has no effect with `basic: true`"),
+            ("digest: true, expired: { status: 401 }", "sign_on.expired: has no effect with `digest: true`"),
+            ("basic: true, digest: true", "sign_on: give either `basic` or `digest`"),
         ] {
             let sign_on = if sign_on == "{}" { "" } else { sign_on };
             let all = problems(&route(sign_on, ", cookies: vault"));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Duration, StatusPattern, shapes};
 
 /// Learns the user from the app's own login.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Observe {
     /// The request that signs in, or a list of them.
@@ -33,6 +33,22 @@ pub struct Observe {
     pub expired: Option<Expired>,
     /// A page of the app that says who is signed in; asked after each sign-in.
     pub probe: Option<Probe>,
+    /// Whether failures count: then `login.regulation` slows guessing down.
+    pub regulation: bool,
+}
+
+impl Default for Observe {
+    fn default() -> Self {
+        Self {
+            login: Vec::new(),
+            logout: Vec::new(),
+            login_page: None,
+            public_paths: Vec::new(),
+            expired: None,
+            probe: None,
+            regulation: true,
+        }
+    }
 }
 
 /// A request that signs in, and the answers that mean success. All that is given must fit.
@@ -130,12 +146,15 @@ pub struct ObservedLogout {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expired {
-    /// `401`, `3xx` or a list of such; none = 3xx.
+    /// `401`, `3xx` or a list of such; none = 3xx, or with `delete_cookie` any.
     #[serde(deserialize_with = "shapes::one_or_many")]
     #[schemars(schema_with = "shapes::one_or_many_schema::<StatusPattern>")]
     pub status: Vec<StatusPattern>,
-    /// The path to which they redirect, or its beginning with `*`; null = the login page for redirects.
+    /// The path to which they redirect, or its beginning with `*`; null = the login page for redirects, or with
+    /// `delete_cookie` anywhere.
     pub location: Option<String>,
+    /// A cookie that they delete, or the beginning of its name with `*`.
+    pub delete_cookie: Option<String>,
 }
 
 /// A page that says who is signed in.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Duration, Expired, StatusPattern, shapes};
+use super::{Duration, Expired, ObservedLogout, StatusPattern, shapes};
 use crate::config::Secret;
 
 /// Signs the user on to the app: by its login form, by JSON, or by HTTP authentication.
@@ -38,8 +38,14 @@ pub struct SignOn {
     pub success: Option<SignOnSuccess>,
     /// Answers that mean that the app's own session has run out; null = 401, or a redirect to `login_page`.
     pub expired: Option<Expired>,
+    /// The request by which people sign out of the app, or a list of them; it ends the session here too.
+    #[serde(deserialize_with = "shapes::one_or_many")]
+    #[schemars(schema_with = "shapes::one_or_many_schema::<ObservedLogout>")]
+    pub logout: Vec<ObservedLogout>,
     /// `Authorization: Basic` (RFC 7617) with each request, instead of a form.
     pub basic: bool,
+    /// `Authorization: Digest` (RFC 7616, RFC 2617) as the app asks for it, instead of a form.
+    pub digest: bool,
     /// How long the app may take for each answer on the way.
     pub timeout: Duration,
 }
@@ -56,7 +62,9 @@ impl Default for SignOn {
             credentials: Credentials::default(),
             success: None,
             expired: None,
+            logout: Vec::new(),
             basic: false,
+            digest: false,
             timeout: Duration::seconds(10),
         }
     }

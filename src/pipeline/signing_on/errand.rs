@@ -9,19 +9,20 @@ use http::response::Parts as Head;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 
-use super::super::{Exchange, Kept};
+use super::super::Exchange;
 use crate::gateway::Route;
 use crate::http::body::BodyError;
 use crate::http::cookies;
 use crate::http::lines::HeaderLines;
 use crate::identity::Identity;
 use crate::jar::{self, Jar};
-use crate::observe::Answer;
+use crate::observe::{Answer, Probe};
 use crate::places::Places;
 use crate::policy;
 use crate::proxy;
 use crate::session::{Session, Typed, VaultId};
-use crate::sign_on::{Login, NoLogin};
+use crate::sign_on::{Login, NoAnswer, NoLogin, Posted};
+use crate::vault::Kept;
 
 /// How much is read of each page on the way.
 const LONGEST_PAGE: usize = 256 * 1024;
@@ -35,6 +36,8 @@ pub(super) enum Failure {
     NoLogin(#[from] NoLogin),
     #[error("the app has refused the credentials, or answers as if it had (sign_on.success)")]
     Refused,
+    #[error("the app answers 401 to the credentials")]
+    Unauthorised,
     #[error("the app's answer cannot be read: compressed, or more than 256 KiB")]
     Unreadable,
     #[error("the app's login page leads to another host, or nowhere")]
@@ -45,6 +48,10 @@ pub(super) enum Failure {
     Upstream(#[from] proxy::Error),
     #[error("the request cannot be written")]
     Request,
+    #[error("the app asks for no Digest that is known here (WWW-Authenticate): perhaps `basic` fits")]
+    NoDigest,
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
 }
 
 /// What a browser would have in hand on the way through a login.
@@ -111,27 +118,45 @@ impl Exchange<'_> {
         };
         let page = page.as_ref().map(|(at, html)| (at.as_str(), html.as_str()));
         let posted = login.post(page, credentials, identity, |url| self.path_of_own(errands.route, url))?;
-        let referer = page.map_or(posted.target.as_str(), |(at, _)| at);
-        let sent = Some((posted.content_type.clone(), posted.body.clone(), referer));
-        let told = self.ask_for(errands, &mut errand, &posted.target, sent).await?;
+        self.post(errands, &mut errand, &posted, page.map(|(at, _)| at)).await?;
+        if let Some(probe) = login.probe() {
+            self.ask_probe(errands, &mut errand, probe, &credentials.user).await?;
+        }
+        Ok(errand)
+    }
+
+    /// Posts the login, from the page that was found `at`.
+    async fn post(
+        &self,
+        errands: &Errands<'_>,
+        errand: &mut Errand,
+        posted: &Posted,
+        at: Option<&str>,
+    ) -> Result<(), Failure> {
+        let login = errands.login;
+        let sent = Some((posted.content_type.clone(), posted.body.clone(), at.unwrap_or(&posted.target)));
+        let told = self.ask_for(errands, errand, &posted.target, sent).await?;
         let path = posted.target.split('?').next().unwrap_or_default();
         let Head { status, headers, .. } = &told.head;
         let answer = Answer { status: *status, headers, cookies: &told.cookies, body: told.body.as_deref() };
         if login.reads_answer() && told.body.is_none() {
             return Err(Failure::Unreadable);
         }
-        if !login.has_succeeded(path, &answer) {
-            return Err(Failure::Refused);
-        }
-        if let Some(probe) = login.probe() {
-            let told = self.ask_for(errands, &mut errand, probe.path(), None).await?;
-            let Head { status, headers, .. } = &told.head;
-            let answer = Answer { status: *status, headers, cookies: &[], body: told.body.as_deref() };
-            if !Login::probe_agrees(probe, &answer, &credentials.user) {
-                return Err(Failure::Refused);
-            }
-        }
-        Ok(errand)
+        login.has_succeeded(path, &answer).then_some(()).ok_or(Failure::Refused)
+    }
+
+    /// Asks the page that shows whether it has worked.
+    async fn ask_probe(
+        &self,
+        errands: &Errands<'_>,
+        errand: &mut Errand,
+        probe: &Probe,
+        user: &str,
+    ) -> Result<(), Failure> {
+        let told = self.ask_for(errands, errand, probe.path(), None).await?;
+        let Head { status, headers, .. } = &told.head;
+        let answer = Answer { status: *status, headers, cookies: &[], body: told.body.as_deref() };
+        Login::probe_agrees(probe, &answer, user).then_some(()).ok_or(Failure::Refused)
     }
 
     /// The login page, and where it was found in the end.
@@ -172,7 +197,8 @@ impl Exchange<'_> {
         let outside: Uri = target.parse().map_err(|_| Failure::Request)?;
         let (lines, request) = self.write(errands, errand, &outside, sent).ok_or(Failure::Request)?;
         let pools = &self.generation.pools;
-        let asked = proxy::forward(policy::to_the_sign_in(), &lines, pools, &route.upstream, request);
+        let (parts, body) = request.into_parts();
+        let asked = proxy::forward(policy::to_the_sign_in(), &lines, pools, &route.upstream, &parts, body);
         let answered = tokio::time::timeout(login.timeout(), async {
             let (head, body) = asked.await?.into_parts();
             let body = Limited::new(body, LONGEST_PAGE).collect().await;

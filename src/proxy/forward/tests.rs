@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use http::Request;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::scripted::{App, Step, TestBody, anybody, get, ok, request, run, send, text};
+use super::super::scripted::{App, Step, TestBody, anybody, forward, get, ok, request, run, send, text};
 use super::*;
 use crate::config::schema;
 

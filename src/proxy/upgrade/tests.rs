@@ -61,10 +61,10 @@ async fn gateway(upstream: Upstream) -> SocketAddr {
             let (pools, upstream) = (pools.clone(), upstream.clone());
             async move {
                 let handshake = parse(&request);
-                let mut request =
-                    request.map(|body| RequestBody::new(body, None, Duration::from_secs(5), pools.timers()));
-                request.headers_mut().remove(header::CONNECTION);
-                request.headers_mut().remove(header::UPGRADE);
+                let (mut request, body) = request.into_parts();
+                let body = RequestBody::new(body, None, Duration::from_secs(5), pools.timers());
+                request.headers.remove(header::CONNECTION);
+                request.headers.remove(header::UPGRADE);
                 match handshake {
                     Some(handshake) => {
                         forward_upgrade(
@@ -74,10 +74,11 @@ async fn gateway(upstream: Upstream) -> SocketAddr {
                             &upstream,
                             opening(handshake.unwrap()),
                             request,
+                            body,
                         )
                         .await
                     }
-                    None => forward(anybody(), &HeaderLines::default(), &pools, &upstream, request).await,
+                    None => forward(anybody(), &HeaderLines::default(), &pools, &upstream, &request, body).await,
                 }
             }
         });
@@ -201,13 +202,15 @@ fn a_101_that_is_no_answer_to_this_handshake_is_a_bad_response() {
         run(|pools| async move {
             let app = App::start([vec![Step::Head, answer, Step::Closed]]).await;
             let handshake = parse(&asking(&ASKED)).unwrap().unwrap();
+            let (request, body) = asking(&ASKED).into_parts();
             let answer = forward_upgrade(
                 anybody(),
                 &HeaderLines::default(),
                 &pools,
                 &app.patient(),
                 opening(handshake),
-                asking(&ASKED),
+                request,
+                body,
             )
             .await
             .map(drop);

@@ -3,6 +3,8 @@
 //! Asked by `pipeline` for WebSockets and responses on their way. SECURITY: being looked at is no use of a session: it
 //! prolongs nothing, settles no rotation, counts as no guess, and ends nothing in the store.
 
+use std::net::IpAddr;
+
 use super::super::changes::Change;
 use super::super::expiry::Times;
 use super::super::id::Id;
@@ -20,6 +22,8 @@ pub struct Held {
     id: Id,
     key: Key,
     user: Box<str>,
+    /// Whose: of what is open in one session, some may be a thief's.
+    address: IpAddr,
 }
 
 /// What lies where a held session was last seen.
@@ -33,18 +37,18 @@ enum Look {
 impl Held {
     /// What tells it from all others, until its id is replaced.
     #[must_use]
-    pub fn key(&self) -> Key {
-        self.key
+    pub fn mark(&self) -> (Key, IpAddr) {
+        (self.key, self.address)
     }
 }
 
 impl Session {
-    /// To be held on to; `None` when nobody is signed in.
+    /// To be held on to by a browser at `address`; `None` when nobody is signed in.
     #[must_use]
-    pub fn held(&self) -> Option<Held> {
+    pub fn held(&self, address: IpAddr) -> Option<Held> {
         let found = self.found.as_ref()?;
         let user = found.record()?.identity.as_ref()?.user.clone();
-        Some(Held { id: found.id.clone(), key: found.key, user })
+        Some(Held { id: found.id.clone(), key: found.key, user, address })
     }
 
     /// Whether the request itself ends the session, or gives it to somebody: its own answer must not be cut for that.
@@ -97,7 +101,10 @@ impl Manager {
         let outline = match stored_in(entry) {
             Some(Stored::Session(record)) => record.outline(),
             // After a sign-in it leads nowhere: whoever opened this is not known to be who has signed in.
-            Some(Stored::Alias(alias)) => return alias.open(&held.id).map_or(Look::Gone, Look::Moved),
+            Some(Stored::Alias(alias)) => {
+                let way = alias.open(&held.id).or_else(|| self.severed.way(held.key, held.address));
+                return way.map_or(Look::Gone, Look::Moved);
+            }
             // PERF: sealed, and nobody has opened this copy; what is to be known stands open.
             None => match Open::decode(&entry.bytes()) {
                 Some(Open::Session(outline)) => outline,

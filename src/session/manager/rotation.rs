@@ -112,6 +112,10 @@ impl Manager {
         };
         let alias = Entry::new(Meta { alias: true, user: None, ..old.clone() }, alias.encode(), visit.now, deadline);
         self.store.create(id.key(), successor).await?;
+        if rotation == Rotation::Severed {
+            // Before anybody who watches over it can see that the old one is no more.
+            self.severed.lead(live.key, &id, visit.address, visit.now);
+        }
         if let Rotation::SignIn(turn) = rotation {
             self.count_in(turn, id.key(), visit.now).await?;
         }
@@ -126,6 +130,7 @@ impl Manager {
             }
             Updated::Conflict | Updated::Absent => {
                 self.store.delete(id.key()).await?;
+                self.severed.forget(live.key);
                 match rotation {
                     // Its turn is over, and the sessions were counted while this one was another.
                     Rotation::SignIn(Some(_)) => Err(Error::Outrun),

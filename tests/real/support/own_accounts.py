@@ -7,9 +7,11 @@ sees what another did. Each has one account, `USER` with `PASSWORD`, but for Jup
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import yaml
@@ -69,9 +71,20 @@ class DokuWiki(App):
         places = self.root / "places.php"
         places.write_text(WIKI_PLACES % {"conf": conf})
         address = f"127.0.0.1:{self.port}"
+        self.data, self.sessions = data, self.root / "sessions"
+        self.sessions.mkdir()
+        settings = ["-d", f"auto_prepend_file={places}", "-d", f"session.save_path={self.sessions}"]
         # One process, that is: PHP's workers outlive their parent.
-        argv = ["php", "-d", f"auto_prepend_file={places}", "-S", address, "-t", "/usr/share/dokuwiki"]
-        self.server = Server(argv, self.port)
+        self.server = Server(["php", *settings, "-S", address, "-t", "/usr/share/dokuwiki"], self.port)
+
+    def forget_everybody(self):
+        """What it knows of browsers: PHP's sessions, and the salt without which its own cookie is worth nothing."""
+        for file in (*self.sessions.iterdir(), *(self.data / "meta").glob("_htcookiesalt*")):
+            file.unlink()
+
+    def sign_ins(self):
+        """How often a form was sent to it."""
+        return self.server.output().count("POST /doku.php")
 
 
 class DjangoAdmin(App):
@@ -91,8 +104,12 @@ class DjangoAdmin(App):
 
     def forget_everybody(self):
         """As if its sessions had run out."""
-        code = "from django.contrib.sessions.models import Session; Session.objects.all().delete()"
-        run([*self.manage, "shell", "-c", code])
+        with closing(sqlite3.connect(self.root / "db.sqlite3", timeout=10)) as rows, rows:
+            rows.execute("DELETE FROM django_session")
+
+    def sign_ins(self):
+        """How often its sign-in form was sent."""
+        return self.server.output().count("POST /admin/login/")
 
 
 class Jupyter(App):
@@ -127,9 +144,20 @@ class NodeRed(App):
         quoted = {name: json.dumps(value) for name, value in values.items()}
         settings.write_text(NODE_RED_SETTINGS % {**quoted, "port": self.port})
         program = installed / "node_modules" / "node-red" / "red.js"
-        environment = {"NODE_PATH": str(installed / "node_modules"), "HOME": str(self.root)}
-        self.server = Server(["node", program, "--settings", settings], self.port, cwd=self.root, env=environment)
+        self.argv = ["node", program, "--settings", settings]
+        self.environment = {"NODE_PATH": str(installed / "node_modules"), "HOME": str(self.root)}
+        self.start()
+
+    def start(self):
+        """Runs it on what its directory holds."""
+        self.server = Server(self.argv, self.port, cwd=self.root, env=self.environment)
         self.server.wait_for("Started flows", 30)
+
+    def forget_everybody(self):
+        """As if its tokens had run out: it keeps them in a file."""
+        self.server.stop()
+        (self.root / ".sessions.json").unlink()
+        self.start()
 
     def accepts_token(self, token):
         """Whether the app itself, asked directly, still takes a token."""
@@ -138,9 +166,12 @@ class NodeRed(App):
 
 
 class ShippedExample:
-    """A running gateway with `config/examples/NAME.yaml`; only ports, directories and `secure` are the test's."""
+    """A running gateway with `config/examples/NAME.yaml`; only ports, directories and `secure` are the test's.
 
-    def __init__(self, name, variable, app):
+    `files` lie beside it: what the example says that the deployer writes.
+    """
+
+    def __init__(self, name, variable, app, files=()):
         self.directory = tempfile.TemporaryDirectory(prefix="gateway-")
         root = Path(self.directory.name)
         self.port = free_port()
@@ -150,6 +181,8 @@ class ShippedExample:
         config["data_dir"] = str(root / "data")
         config["admin"] = {"address": f"127.0.0.1:{free_port()}"}
         config.setdefault("session", {})["cookie"] = {"secure": "auto"}
+        for beside, text in dict(files).items():
+            (root / beside).write_text(text)
         file = root / "cloakroom.yaml"
         # JSON is YAML too.
         file.write_text(json.dumps(config))

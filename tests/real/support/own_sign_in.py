@@ -11,25 +11,13 @@ from .browser import Browser
 from .own_accounts import PASSWORD, USER, ShippedExample
 
 
-class OwnSignIn:
-    """Tests for a `TestCase` beside it in the bases.
-
-    `app`: its class; `example` and `variable`: the shipped configuration, and what names the app in it; `protected`: a
-    path that a script may ask for when signed in; `exposed`: cookies that may lie in the browser; `user`: the name
-    here.
-    """
+class Visits:
+    """One browser for each test of a `TestCase` beside it, with its eyes, hands and cookies; what holds of most apps."""
 
     exposed = frozenset()
     user = USER
     # What a script of the app sends besides the cookie.
     headers = {}
-
-    @classmethod
-    def setUpClass(cls):
-        cls.running = cls.app()
-        cls.addClassCleanup(cls.running.stop)
-        cls.gateway = ShippedExample(cls.example, cls.variable, cls.running)
-        cls.addClassCleanup(cls.gateway.stop)
 
     def setUp(self):
         self.browser = Browser()
@@ -44,12 +32,6 @@ class OwnSignIn:
         """Who the gateway says the browser is, asked from the page that is open."""
         script = "const done = arguments[0]; fetch('/.session/me').then(a => a.text()).then(done)"
         return json.loads(self.browser.driver.execute_async_script(script))
-
-    def is_asked_to_sign_in(self, client):
-        """By the gateway, so that the app has not seen the request."""
-        answer = client.fetch(self.protected, headers=self.headers)
-        self.assertEqual(answer.status, 401, str(answer))
-        self.assertEqual(answer.json()["error"], "login_required", str(answer))
 
     def type_into(self, selector, text):
         field = self.browser.wait(lambda _: self.visible(selector), f"{selector} is shown")
@@ -68,6 +50,37 @@ class OwnSignIn:
 
     def eventually_me(self, user):
         self.browser.wait(lambda _: self.me()["user"] == user, f"the gateway knows {user}")
+
+    def is_asked_to_sign_in(self, client):
+        """By the gateway, so that the app has not seen the request."""
+        answer = client.fetch(self.protected, headers=self.headers)
+        self.assertEqual(answer.status, 401, str(answer))
+        self.assertEqual(answer.json()["error"], "login_required", str(answer))
+
+
+class OwnSignIn(Visits):
+    """Tests for a `TestCase` beside it in the bases.
+
+    Its app and pages are a class of `own_pages`; `user`: the name here.
+    """
+
+    @classmethod
+    def setUpClass(cls):
+        cls.running = cls.app()
+        cls.addClassCleanup(cls.running.stop)
+        cls.gateway = ShippedExample(cls.example, cls.variable, cls.running)
+        cls.addClassCleanup(cls.gateway.stop)
+
+    def is_forgotten_by_the_gateway_when_by_the_app(self, sign_in):
+        """Where its `sign_in` shows then."""
+        self.sign_in(PASSWORD)
+        self.eventually_me(self.user)
+        held = self.jar()
+        self.running.forget_everybody()
+        self.browser.open(self.gateway.url + self.protected)
+        self.shown(sign_in)
+        self.eventually_me(None)
+        self.is_asked_to_sign_in(self.gateway.client(held))
 
     def test_a_wrong_password_signs_nobody_in(self):
         self.sign_in("not the password")

@@ -15,6 +15,7 @@ use crate::identity::Identity;
 use crate::store::{CachedStore, MemoryStore, Store};
 
 const START: Timestamp = Timestamp(1_700_000_000_000);
+const HERE: [u8; 4] = [192, 0, 2, 1];
 
 fn manager_on(store: Arc<dyn Store>) -> Manager {
     let session = schema::Session {
@@ -37,14 +38,14 @@ fn minutes(n: u64) -> Timestamp {
 async fn open(manager: &Manager, id: &str, now: Timestamp) -> Session {
     let mut headers = HeaderMap::new();
     headers.insert("cookie", format!("sessionid={id}").parse().unwrap());
-    manager.open(&headers, &Recall::default(), [192, 0, 2, 1].into(), now).await.unwrap()
+    manager.open(&headers, &Recall::default(), HERE.into(), now).await.unwrap()
 }
 
 /// Returns the id that the browser has afterwards.
 async fn ask(manager: &Manager, id: &str, now: Timestamp, changes: Vec<Change>) -> String {
     let mut session = open(manager, id, now).await;
     session.record_changes(changes);
-    let visit = Visit { now, address: [192, 0, 2, 1].into(), agent: None, https: true };
+    let visit = Visit { now, address: HERE.into(), agent: None, https: true };
     let committed = manager.commit(session, visit, StatusCode::OK).await.unwrap();
     let line = committed.set_cookie.first().map(|line| line.to_str().unwrap().to_owned());
     line.map_or(id.to_owned(), |line| line.split(['=', ';']).nth(1).unwrap().to_owned())
@@ -56,7 +57,7 @@ fn sign_in(user: &str) -> Change {
 
 async fn signed_in(manager: &Manager) -> (String, Held) {
     let id = ask(manager, "", START, vec![sign_in("ann")]).await;
-    let held = open(manager, &id, START).await.held().unwrap();
+    let held = open(manager, &id, START).await.held(HERE.into()).unwrap();
     (id, held)
 }
 
@@ -67,19 +68,16 @@ async fn lives(manager: &Manager, held: &mut Held, now: Timestamp) -> bool {
 #[tokio::test]
 async fn whoever_is_not_signed_in_holds_nothing() {
     let manager = manager_on(memory());
-    assert!(open(&manager, "", START).await.held().is_none());
+    assert!(open(&manager, "", START).await.held(HERE.into()).is_none());
     let id = ask(&manager, "", START, vec![Change::Set("cart".into(), 1.into())]).await;
-    assert!(open(&manager, &id, START).await.held().is_none());
+    assert!(open(&manager, &id, START).await.held(HERE.into()).is_none());
 }
 
 #[tokio::test]
 async fn it_ends_with_the_session_however_that_ends() {
-    for (name, change) in [
-        ("signed out", Change::Flush),
-        ("another user", sign_in("bob")),
-        ("the same user once more", sign_in("ann")),
-        ("all other sessions are ended", Change::RevokeOthers),
-    ] {
+    for (name, change) in
+        [("signed out", Change::Flush), ("another user", sign_in("bob")), ("the same user once more", sign_in("ann"))]
+    {
         let manager = manager_on(memory());
         let (id, mut held) = signed_in(&manager).await;
         assert!(lives(&manager, &mut held, START).await);
@@ -89,6 +87,23 @@ async fn it_ends_with_the_session_however_that_ends() {
     let manager = manager_on(memory());
     let (_, mut held) = signed_in(&manager).await;
     manager.revoke_user("ann").await.unwrap();
+    assert!(!lives(&manager, &mut held, START).await);
+}
+
+/// The id is another then, and the old one worth nothing: what a thief has open with it, elsewhere, ends.
+#[tokio::test]
+async fn it_goes_on_when_its_own_browser_ends_all_other_sessions_and_no_stranger_does() {
+    let manager = manager_on(memory());
+    let (id, mut held) = signed_in(&manager).await;
+    let mut stolen = Held { address: [192, 0, 2, 66].into(), ..held.clone() };
+    let (_, mut other) = signed_in(&manager).await;
+    let id = ask(&manager, &id, START, vec![Change::RevokeOthers]).await;
+    assert!(lives(&manager, &mut held, START).await);
+    assert!(!lives(&manager, &mut stolen, START).await && !lives(&manager, &mut other, START).await);
+    let id = ask(&manager, &id, START, vec![Change::Rotate]).await;
+    let id = ask(&manager, &id, START, vec![Change::RevokeOthers]).await;
+    assert!(lives(&manager, &mut held, START).await);
+    ask(&manager, &id, START, vec![Change::Flush]).await;
     assert!(!lives(&manager, &mut held, START).await);
 }
 
@@ -141,7 +156,7 @@ async fn several_replacements_in_between_are_followed_at_once() {
         ask(&manager, &id, START, vec![]).await;
     }
     assert!(lives(&manager, &mut held, START).await);
-    assert_eq!(held.key(), Id::parse(id.as_bytes()).unwrap().key());
+    assert_eq!(held.key, Id::parse(id.as_bytes()).unwrap().key());
 }
 
 /// Two gateways on a store that tells nobody of writes: the copy is as old as a copy can be.
@@ -150,7 +165,7 @@ async fn a_copy_from_before_the_users_last_visit_ends_nothing() {
     let store = memory();
     let (here, there) = (manager_on(Arc::clone(&store)), manager_on(Arc::new(CachedStore::new(store, 10))));
     let (id, _) = signed_in(&here).await;
-    let mut held = open(&there, &id, START).await.held().unwrap();
+    let mut held = open(&there, &id, START).await.held(HERE.into()).unwrap();
     ask(&here, &id, minutes(50), vec![]).await;
     assert!(lives(&there, &mut held, minutes(70)).await);
     assert!(!lives(&there, &mut held, minutes(120)).await);
@@ -182,7 +197,7 @@ async fn many(manager: &Manager) -> Vec<Held> {
         let user = format!("user-{n}");
         let id = ask(manager, "", START, vec![sign_in(&user)]).await;
         let id = Id::parse(id.as_bytes()).unwrap();
-        all.push(Held { key: id.key(), id, user: user.into() });
+        all.push(Held { key: id.key(), id, user: user.into(), address: HERE.into() });
     }
     all
 }

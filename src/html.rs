@@ -1,7 +1,7 @@
 //! The tags of a whole page, as browsers find them (HTML standard §13.2.5), with their attributes decoded.
 //!
-//! For `form` alone: no tree, and no piece-wise reading as `places::html` needs. Scripts, styles and comments are passed
-//! over. Any bytes make some sequence of tags; a page is read in one pass.
+//! For `sign_on`, which fills forms in, and `survey`, which looks at them: no tree, and no reading piece by piece, byte for
+//! byte, as `places::html` needs to change what streams by. Any text makes some sequence of tags; a page is read in one pass.
 
 use std::borrow::Cow;
 
@@ -12,19 +12,22 @@ const RAW: [&str; 7] = ["script", "style", "title", "iframe", "noembed", "nofram
 /// More attributes than any tag of a form has.
 const MOST_ATTRIBUTES: usize = 100;
 
-/// A tag, or a text between two.
+/// A tag, or a text between two; comments are passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token<'p> {
+pub enum Token<'p> {
+    /// `<a href=/>`
     Start(Tag<'p>),
     /// Its name, in lower case.
     End(String),
     /// The content of a `textarea`, decoded, or any other text as it stands.
     Text(Cow<'p, str>),
+    /// The content of a script, a style or another element without markup of its own.
+    Raw(&'p str),
 }
 
 /// A start tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tag<'p> {
+pub struct Tag<'p> {
     /// In lower case.
     pub name: String,
     /// Names in lower case.
@@ -33,23 +36,27 @@ pub(super) struct Tag<'p> {
 
 impl Tag<'_> {
     /// An attribute's value; the first counts.
+    #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
+    /// Whether it is there at all.
+    #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.attribute(name).is_some()
     }
 }
 
 /// The tokens of `page`.
-pub(super) fn tokens(page: &str) -> Tokens<'_> {
+#[must_use]
+pub fn tokens(page: &str) -> Tokens<'_> {
     Tokens { rest: page, raw: None }
 }
 
 /// See [`tokens`].
 #[derive(Debug)]
-pub(super) struct Tokens<'p> {
+pub struct Tokens<'p> {
     rest: &'p str,
     /// In the element of that name, whose content is no markup.
     raw: Option<String>,
@@ -61,8 +68,7 @@ impl<'p> Iterator for Tokens<'p> {
     fn next(&mut self) -> Option<Token<'p>> {
         if let Some(name) = self.raw.take() {
             let text = self.raw_text(&name);
-            let is_text = name == "textarea";
-            return Some(Token::Text(if is_text { decoded(text) } else { Cow::Borrowed("") }));
+            return Some(if name == "textarea" { Token::Text(decoded(text)) } else { Token::Raw(text) });
         }
         while !self.rest.is_empty() {
             let at = memchr(b'<', self.rest.as_bytes()).unwrap_or(self.rest.len());
@@ -213,7 +219,8 @@ const NAMED: [(&str, &str); 16] = [
 ];
 
 /// Text with its character references replaced.
-pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn decoded(text: &str) -> Cow<'_, str> {
     if memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
