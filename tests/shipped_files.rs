@@ -43,14 +43,33 @@ fn every_shipped_configuration_is_valid() {
     }
 }
 
+/// README and what it leads to.
+fn pages() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    docs.chain([root.join("README.md")])
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for link in links.filter(|link| !link.starts_with("https://")) {
+            let target = page.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{}: {link}", page.display());
+        }
+    }
+}
+
 /// Those of other programs, and of users, have no key that a configuration begins with.
 #[test]
-fn every_configuration_in_the_readme_is_valid() {
+fn every_configuration_in_the_documentation_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
     fs::copy(format!("{config}/examples/users.yaml"), dir.path().join("users.yaml")).unwrap();
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let pages: String = pages().map(|page| fs::read_to_string(page).unwrap() + "\n").collect();
+    let blocks = pages.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut checked = 0;
     for block in blocks {
         let has = |key: &str| block.lines().any(|line| line.starts_with(key));
@@ -62,7 +81,7 @@ fn every_configuration_in_the_readme_is_valid() {
             _ => continue,
         };
         let login = if has("login:") { "" } else { "login: { form: { users_file: users.yaml } }\n" };
-        validate(&write(dir.path(), "readme.yaml", &format!("{login}{text}")));
+        validate(&write(dir.path(), "documented.yaml", &format!("{login}{text}")));
         checked += 1;
     }
     assert!(checked >= 6, "{checked}");
