@@ -319,7 +319,7 @@ fn an_app_that_asks_for_no_name_has_one_user() {
     });
     let work = |browser: &mut Browser, password: &str| {
         browser.get("/login");
-        browser.post("/login", &[("_xsrf", "x"), ("password", password)]);
+        browser.post("/login", &[("_xsrf", "x"), ("password", password), ("remember", "1")]);
         browser.get("/");
     };
     let (survey, _news) =

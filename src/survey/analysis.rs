@@ -201,9 +201,9 @@ impl<'j> Case<'j> {
         }
         let is_of_the_call =
             |name: &str| good.is_call() && signing_on::ENVELOPE.iter().any(|(known, _)| *known == name);
-        let is_mute = fields
-            .iter()
-            .all(|field| field.kind != Kind::Other || words::is_token(&field.name) || is_of_the_call(&field.name));
+        // SECURITY: what may be a name makes them different users.
+        let is_no_name = |name: &str| words::is_token(name) || words::is_setting(name) || is_of_the_call(name);
+        let is_mute = fields.iter().all(|field| field.kind != Kind::Other || is_no_name(&field.name));
         is_mute.then(|| UserSource { fixed: Some(NO_NAME.into()), ..UserSource::default() })
     }
 

@@ -235,7 +235,8 @@ fn user_field(fields: &[Field], values: &[Typed]) -> Option<usize> {
     let distance = |at: &usize| at.abs_diff(password);
     let called_so =
         (0..fields.len()).filter(may_name).filter(|at| words::is_user(&fields[*at].name)).min_by_key(distance);
-    let before = || password.checked_sub(1).filter(may_name).filter(|at| !words::is_token(&fields[*at].name));
+    let is_no_name = |name: &str| words::is_token(name) || words::is_setting(name);
+    let before = || password.checked_sub(1).filter(may_name).filter(|at| !is_no_name(&fields[*at].name));
     called_so.or_else(before)
 }
 

@@ -29,6 +29,9 @@ static WAY_BACK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(r"(?i)^_?(return|redirect|next|back|goto|continue|target|url|from|ref(erer)?|dest|rd|came)([-_a-z]*)$")
 });
 
+static SETTING: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r"(?i)^(remember|persist|keep|stay|lang|locale|submit|button)"));
+
 static OUTCOME: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
         r"(?i)(^|/)(ok|true|valid|error|failed|failure|result|status|done|welcome)$|succe|authenticated|logged[-_]?in",
@@ -98,6 +101,11 @@ pub fn is_way_back(name: &str) -> bool {
     says(&WAY_BACK, name)
 }
 
+/// A choice that a sign-in offers besides, which is nobody's name: `remember_me`, `language`.
+pub fn is_setting(field: &str) -> bool {
+    says(&SETTING, last(field))
+}
+
 /// `auth[username]` and `/auth/username` end in `username`.
 fn last(field: &str) -> &str {
     let field = field.trim_end_matches(']');
@@ -143,6 +151,8 @@ mod tests {
         assert!(["Special:UserLogin", "/logout", "user.login", "a_b"].into_iter().all(is_place));
         assert!(["", "http://a.example", "a@b", "x81", "two words"].into_iter().all(|text| !is_place(text)));
         assert!(["returnto", "return_url", "next", "redirect_to", "_url"].into_iter().all(is_way_back));
+        assert!(["remember_me", "auth[rememberMe]", "/a/language", "submit"].into_iter().all(is_setting));
+        assert!(["user", "login", "member", "account"].into_iter().all(|name| !is_setting(name)));
         assert!(["do", "title", "page", "view", "nextpage2"].into_iter().all(|name| !is_way_back(name)));
     }
 }
