@@ -27,7 +27,7 @@ pub enum Cookies {
     Vault(VaultId, Exposed),
 }
 
-/// Names of cookies that the browser's JavaScript must read.
+/// Names of cookies that the browser's JavaScript must read, or their beginnings with `*`.
 #[derive(Debug)]
 pub struct Exposed(Box<[Box<str>]>);
 
@@ -121,7 +121,7 @@ impl Kept<'_> {
 
 impl Exposed {
     fn has(&self, line: &HeaderValue) -> bool {
-        self.0.iter().any(|name| cookies::sets(line, name))
+        self.0.iter().any(|name| cookies::sets_one_of(line, name))
     }
 
     /// Gives each `Set-Cookie` line what it lacks.

@@ -43,6 +43,8 @@ mod lasting;
 mod moving;
 /// An app's own sign-in, from which the gateway learns who somebody is.
 mod observe;
+/// Ways of signing people in that were seen to differ.
+mod odd_sign_ins;
 /// What operators ask of the running gateway.
 mod operators;
 /// The session store does not answer.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use cloakroom::config;
+use cloakroom::config::schema::HostHeader;
 use cloakroom::survey::{self, Findings};
 
 use crate::support::{App, Browser, Response, Seen, TestGateway};
@@ -183,7 +184,9 @@ fn sign_out(browser: &mut Browser, way: Way) -> Response {
 
 /// Somebody does as they are told: a wrong password, a right one, a little work, and out.
 fn survey(app: &App, way: Way, passwords: &[&str]) -> Findings {
-    let (survey, _news) = survey::start(&format!("http://{}", app.address), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
     let mut browser = Browser::at(survey.address());
     work(&mut browser, way, passwords);
     survey.finish().unwrap()
@@ -277,7 +280,9 @@ fn where_there_is_no_other_way_it_says_why() {
         };
         stream.write_all(said.as_bytes()).is_ok()
     });
-    let (survey, _news) = survey::start(&format!("http://{}", app.address), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
     let mut browser = Browser::at(survey.address());
     browser.fetch("/settings");
     for password in ["wrong", PASSWORD] {
@@ -314,10 +319,12 @@ fn an_app_that_asks_for_no_name_has_one_user() {
     });
     let work = |browser: &mut Browser, password: &str| {
         browser.get("/login");
-        browser.post("/login", &[("_xsrf", "x"), ("password", password)]);
+        browser.post("/login", &[("_xsrf", "x"), ("password", password), ("remember", "1")]);
         browser.get("/");
     };
-    let (survey, _news) = survey::start(&format!("http://{}", app.address), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
     let mut browser = Browser::at(survey.address());
     work(&mut browser, "wrong");
     work(&mut browser, PASSWORD);
@@ -406,7 +413,9 @@ fn cookies_that_scripts_need_are_exposed_and_no_others() {
         };
         stream.write_all(said.as_bytes()).is_ok()
     });
-    let (survey, _news) = survey::start(&format!("http://{}", app.address), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
     let mut browser = Browser::at(survey.address());
     browser.jar.insert("other".into(), "of another program on this machine".into());
     let page = browser.get("/");
@@ -422,7 +431,9 @@ fn cookies_that_scripts_need_are_exposed_and_no_others() {
 #[test]
 fn when_nobody_signs_in_it_says_so_and_prints_no_rule() {
     let app = app(Way::Form);
-    let (survey, _news) = survey::start(&format!("http://{}/", app.address), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let (survey, _news) =
+        survey::start(&format!("http://{}/", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
     Browser::at(survey.address()).get("/login");
     let yaml = survey.finish().unwrap().yaml();
     assert!(yaml.contains("LOOK: nobody signed in") && !yaml.contains("\nobserve:"), "{yaml}");

@@ -20,6 +20,9 @@ pub struct Options {
     /// Where to listen for your browser
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
+    /// What the app is called (Host): `preserve` as in your browser, `upstream` as in the URL, or a name
+    #[arg(long, value_name = "HOST", default_value = "preserve")]
+    host: String,
     /// End when you have signed out, without Ctrl-C
     #[arg(long)]
     once: bool,
@@ -30,7 +33,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
-    let (survey, news) = survey::start(&options.url, options.listen)?;
+    let (survey, news) = survey::start(&options.url, options.host.clone().into(), options.listen)?;
     say(&welcome(&options.url, survey.address(), options.once));
     signals.wait_for_the_end_or(hear(news, options.once));
     let findings = survey.finish()?;

@@ -21,8 +21,8 @@ pub fn write_others(headers: &HeaderMap, names: &[Box<str>], lines: &mut HeaderL
     lines.push_joined(&COOKIE, b"; ", others);
 }
 
-/// Writes kept cookies, then those of the client that are called one of `names`, as one line; nothing when there are none.
-/// Of a name that was kept once and that the client has by now, what is kept is out of date.
+/// Writes kept cookies, then those of the client that are called as one of `names` says ([`means`]), as one line;
+/// nothing when there are none. What is kept under a name that the client has a cookie of by now is out of date.
 pub fn write_kept<'a>(
     kept: impl Iterator<Item = &'a [u8]>,
     headers: &'a HeaderMap,
@@ -31,9 +31,13 @@ pub fn write_kept<'a>(
 ) {
     let from_client =
         headers.get_all(COOKIE).iter().filter(|_| !names.is_empty()).flat_map(|line| pairs(line.as_bytes()));
-    let named = from_client.filter(|pair| names.iter().any(|name| value_of(pair, name).is_some()));
-    let is_of_client = |name: &str| values(headers, name).next().is_some();
-    let kept = kept.filter(|pair| !names.iter().any(|name| value_of(pair, name).is_some() && is_of_client(name)));
+    let named = from_client.filter(|pair| names.iter().any(|name| is_called(pair, name)));
+    // Of names that a star means each stands for itself.
+    let has_client = |name: &[u8]| {
+        headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes())).any(|pair| name_of(pair) == Some(name))
+    };
+    let is_of_client = |pair: &[u8]| name_of(pair).is_some_and(has_client);
+    let kept = kept.filter(|pair| !(names.iter().any(|name| is_called(pair, name)) && is_of_client(pair)));
     lines.push_joined(&COOKIE, b"; ", kept.chain(named));
 }
 
@@ -47,7 +51,7 @@ pub fn write_merged<'a>(
 ) {
     let from_client = headers.get_all(COOKIE).iter().flat_map(|line| pairs(line.as_bytes()));
     let stays = |pair: &&[u8]| {
-        let name = memchr(b'=', pair).map_or(&b""[..], |end| trim(&pair[..end]));
+        let name = name_of(pair).unwrap_or_default();
         !pair.is_empty() && !is_replaced(name) && !ours.iter().any(|ours| ours.as_bytes() == name)
     };
     lines.push_joined(&COOKIE, b"; ", fresh.chain(from_client.filter(stays)));
@@ -58,6 +62,30 @@ pub fn write_merged<'a>(
 pub fn sets(line: &HeaderValue, name: &str) -> bool {
     let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
     value_of(trim(pair), name).is_some()
+}
+
+/// Whether a `Set-Cookie` line sets a cookie called `name`, or what begins so if that ends in `*`.
+#[must_use]
+pub fn sets_one_of(line: &HeaderValue, name: &str) -> bool {
+    let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    is_called(trim(pair), name)
+}
+
+/// Whether `name`, as the configuration writes it, means a cookie called `called`: itself, or with `*` at its end what
+/// begins so, for apps that build names from their host and port.
+#[must_use]
+pub fn means(name: &str, called: &[u8]) -> bool {
+    match name.strip_suffix('*') {
+        Some(beginning) => called.starts_with(beginning.as_bytes()),
+        None => called == name.as_bytes(),
+    }
+}
+
+fn is_called(pair: &[u8], name: &str) -> bool {
+    match name.ends_with('*') {
+        true => name_of(pair).is_some_and(|called| means(name, called)),
+        false => value_of(pair, name).is_some(),
+    }
 }
 
 // PERF: most lines are one short run of pairs; `memchr` looks at 32 bytes at a time.
@@ -72,6 +100,11 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = after;
         Some(trim(pair))
     })
+}
+
+/// A pair without `=` has none.
+fn name_of(pair: &[u8]) -> Option<&[u8]> {
+    memchr(b'=', pair).map(|end| trim(&pair[..end]))
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -136,6 +169,30 @@ mod tests {
             "\u{2000}sessionid=x",
         ] {
             assert!(found(&[line]).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_star_means_all_names_that_begin_so() {
+        let names = ["csrf_P*".into(), "x".into()];
+        let mut written = HeaderLines::default();
+        let sent = map(&["csrf_P80=1; csrf_P = 2; csrf_=3; csrf_P9; xcsrf_P1=4; x=5; x*=6; csrf_P*=7"]);
+        write_kept([&b"kept=0"[..]].into_iter(), &sent, &names, &mut written);
+        let headers = parsed(&written);
+        assert_eq!(headers.get(COOKIE).unwrap(), "kept=0; csrf_P80=1; csrf_P = 2; x=5; csrf_P*=7");
+        let mut written = HeaderLines::default();
+        let kept = [&b"csrf_P80=old"[..], b"csrf_P81=kept", b"sid=kept"];
+        write_kept(kept.into_iter(), &map(&["csrf_P80=new; sid=mine"]), &names, &mut written);
+        let newer = "csrf_P81=kept; sid=kept; csrf_P80=new";
+        assert_eq!(
+            parsed(&written).get(COOKIE).unwrap(),
+            newer,
+            "of each name that a star means the client's own counts"
+        );
+        for (line, sets) in
+            [("csrf_P80=1; Path=/", true), ("csrf=1", false), ("csrf_P80", false), ("a=csrf_P1=", false)]
+        {
+            assert_eq!(sets_one_of(&HeaderValue::from_static(line), "csrf_P*"), sets, "{line}");
         }
     }
 

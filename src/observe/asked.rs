@@ -13,6 +13,9 @@ use super::{ObserveError, strict_json};
 use crate::config::schema;
 use crate::http::path_pattern::PathPattern;
 
+/// The value of a field that may hold anything but nothing.
+const ANY: &str = "*";
+
 /// Method, path, query and fields that make a request the one that is meant.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -95,7 +98,8 @@ impl Asked {
     }
 
     pub fn fits_form(&self, sent: &Sent<'_>) -> bool {
-        self.form.iter().all(|(name, value)| sent.field(name).as_ref() == Some(value))
+        let fits = |said: &String, value: &str| if value == ANY { !said.is_empty() } else { said == value };
+        self.form.iter().all(|(name, value)| sent.field(name).is_some_and(|said| fits(&said, value)))
     }
 }
 

@@ -123,7 +123,7 @@ fn pair_of((name, value): (&String, &Value)) -> (String, String) {
 }
 
 impl Sent<'_> {
-    /// The names of all its fields, in their order; those of JSON objects inside others as pointers.
+    /// The names of all its fields, in their order; those of JSON objects and lists inside others as pointers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -147,11 +147,14 @@ impl Sent<'_> {
 }
 
 fn json_names(value: &Value, above: &str, names: &mut Vec<String>) {
-    for (key, value) in value.as_object().into_iter().flatten() {
+    let is_list = value.is_array();
+    let items = value.as_array().into_iter().flatten().enumerate().map(|(place, item)| (place.to_string(), item));
+    let entries = value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value));
+    for (key, value) in entries.chain(items).take(MOST_FIELDS) {
         let pointer = format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"));
         match value {
-            Value::Object(_) => json_names(value, &pointer, names),
-            _ if above.is_empty() && !key.starts_with('/') => names.push(key.clone()),
+            Value::Object(_) | Value::Array(_) => json_names(value, &pointer, names),
+            _ if above.is_empty() && !is_list && !key.starts_with('/') => names.push(key),
             _ => names.push(pointer),
         }
     }
@@ -278,7 +281,8 @@ mod tests {
         assert_eq!(names(FORM, b"b=1&a%5Bx%5D=&b=2"), ["b", "a[x]", "b"]);
         let body = multipart(&[("u", "ann"), ("p", "x")]);
         assert_eq!(names("multipart/form-data; boundary=b", body.as_bytes()), ["u", "p"]);
-        assert_eq!(names("application/json", br#"{"u": 1, "a": {"b/c": {"d": 2}}, "l": []}"#), ["u", "/a/b~1c/d", "l"]);
+        let json = br#"{"u": 1, "a": {"b/c": {"d": 2}}, "l": ["x", {"y": 3}]}"#;
+        assert_eq!(names("application/json", json), ["u", "/a/b~1c/d", "/l/0", "/l/1/y"]);
         assert!(names("text/plain", b"u=ann").is_empty());
     }
 

@@ -13,21 +13,29 @@ use crate::http::path_pattern::PathPattern;
 pub struct Page {
     path: PathPattern,
     query: Vec<(String, String)>,
+    /// No parameter at all may be there.
+    is_bare: bool,
 }
 
 impl Page {
-    /// From `/login?do=login&next={path}`, where `next` may have any value or lack.
+    /// From `/login?do=login&next={path}`, where `next` may have any value or lack; from `/?` for the page without a
+    /// query.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let given = pairs(query.as_bytes()).into_owned().filter(|(_, value)| !value.contains("{path}"));
-        Self { path: PathPattern::parse(path), query: given.collect() }
+        Self {
+            path: PathPattern::parse(path),
+            query: given.collect(),
+            is_bare: text.ends_with('?') && query.is_empty(),
+        }
     }
 
     /// Whether that is the page, and no other could be meant.
     #[must_use]
     pub fn fits(&self, path: &str, query: Option<&str>) -> bool {
         self.path.fits(path)
+            && !(self.is_bare && query.is_some_and(|query| !query.is_empty()))
             && self.query.iter().all(|(name, value)| fields::in_query(query, name).as_ref() == Some(value))
     }
 
@@ -40,6 +48,6 @@ impl Page {
     /// Whether other pages have the same path.
     #[must_use]
     pub fn is_one_of_many(&self) -> bool {
-        !self.query.is_empty()
+        self.is_bare || !self.query.is_empty()
     }
 }

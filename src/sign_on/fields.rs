@@ -2,11 +2,10 @@
 //!
 //! SECURITY: wiped when they are dropped, and so is the body that is made of them.
 
-use std::collections::BTreeMap;
-
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::form::LoginForm;
+use super::json::Node;
 use crate::identity::Identity;
 use crate::session::Typed;
 
@@ -34,11 +33,10 @@ impl Fields {
         }
     }
 
-    /// As one JSON object.
+    /// As one JSON object, in which names may be pointers.
     pub fn as_json(&self) -> Zeroizing<Vec<u8>> {
-        let object: BTreeMap<&str, &str> = self.pairs().collect();
-        // Maps of text always serialise.
-        serde_json::to_vec(&object).unwrap_or_default().into()
+        // Texts always serialise.
+        serde_json::to_vec(&Node::of(&self.0)).unwrap_or_default().into()
     }
 
     /// As forms are sent.

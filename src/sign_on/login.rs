@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::destination;
 use super::fields::{Fields, render};
@@ -25,6 +25,8 @@ pub struct Login {
     action: Option<Box<str>>,
     fields: BTreeMap<String, String>,
     json: bool,
+    /// Header → cookie.
+    cookie_headers: Vec<(HeaderName, Box<str>)>,
     success: Success,
     probe: Option<Probe>,
     expired: Vec<Expired>,
@@ -67,6 +69,7 @@ impl Login {
             action: boxed(&sign_on.action),
             fields: sign_on.fields.clone(),
             json: sign_on.json,
+            cookie_headers: sign_on.cookie_headers.iter().map(header).collect::<Result<_, _>>()?,
             success: Success::compile(&success(sign_on))?,
             probe: probe(sign_on).as_ref().map(Probe::compile).transpose()?,
             expired: expired(sign_on).iter().filter_map(|expired| Expired::compile(expired, &place)).collect(),
@@ -84,6 +87,12 @@ impl Login {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Headers of what is posted that repeat a cookie: the header, and the cookie as the configuration names it.
+    #[must_use]
+    pub fn cookie_headers(&self) -> &[(HeaderName, Box<str>)] {
+        &self.cookie_headers
     }
 
     /// Asked after the login.
@@ -180,6 +189,10 @@ impl Login {
         let is_page = self.page().is_some_and(|page| observe::Page::parse(page).fits(path, query));
         self.expired.iter().any(|expired| expired.fits(path, answer)) && !is_page
     }
+}
+
+fn header((header, cookie): (&String, &String)) -> Result<(HeaderName, Box<str>), ObserveError> {
+    Ok((header.parse().map_err(|_| ObserveError::Header(header.clone()))?, cookie.as_str().into()))
 }
 
 /// Where a form that stands `at` leads.

@@ -9,6 +9,7 @@ mod digest;
 mod fields;
 mod flights;
 mod form;
+mod json;
 mod login;
 mod nonces;
 

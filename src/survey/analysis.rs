@@ -18,19 +18,46 @@ const MOST_BASIC_PATHS: usize = 6;
 const NO_NAME: &str = "user";
 
 /// What was found out about the app at `url`; `strangers` is what a stranger sees.
-pub fn of(url: &str, journal: &Journal, strangers: &Strangers) -> Findings {
+pub fn of(url: &str, host_upstream: bool, journal: &Journal, strangers: &Strangers) -> Findings {
     let mut findings = Findings {
         url: url.to_owned(),
         requests: journal.all().map(|(_, sighting)| line(sighting)).collect(),
         expose_cookies: exposed::names(journal),
+        rewrite_links: links_to_itself(url, journal),
+        host_upstream,
         ..Findings::default()
     };
+    if !host_upstream {
+        findings.doubts.extend(insists_on_its_name(journal));
+    }
+    if findings.rewrite_links {
+        let doubt = "its pages link to its own address: its scripts may hold that too, which stays; if it has a setting for \
+                     its public address, set that instead (or try again with `--host upstream`)";
+        findings.doubts.push(doubt.into());
+    }
     match attempts::judge(journal) {
         Some(attempts) => Case::new(journal, attempts).conclude(strangers, &mut findings),
         None => findings.doubts.push("nobody signed in: no request with a password went by".into()),
     }
     traffic(journal, &mut findings);
     findings
+}
+
+/// Whether pages name the app's own address, though it was asked by another.
+fn links_to_itself(url: &str, journal: &Journal) -> bool {
+    let quoted = ['"', '\''].map(|quote| format!("={quote}{url}/"));
+    let mut pages = journal.all().filter(|(_, one)| one.said.is_html());
+    pages.any(|(_, one)| quoted.iter().any(|quoted| one.said.text().contains(quoted)))
+}
+
+/// A doubt, if nothing but refusals came.
+fn insists_on_its_name(journal: &Journal) -> Option<String> {
+    let refused =
+        |one: &Sighting| matches!(one.said.status.as_u16(), 400 | 401 | 403 | 404 | 421) && !one.said.has_challenge();
+    let all_refused = journal.all().next().is_some() && journal.all().all(|(_, one)| refused(one));
+    let doubt =
+        "it refuses everything: it may insist on being called by its own name; try again with `--host upstream`";
+    all_refused.then(|| doubt.to_owned())
 }
 
 /// A sign-in that went by.
@@ -64,8 +91,11 @@ impl<'j> Case<'j> {
         findings.expired = last
             .and_then(|(path, said)| leaving::expired(path, said, &page.value, &self.given()))
             .or_else(|| leaving::refusal(self.journal, begun));
-        findings.public_paths = public_paths::find(self.journal, begun, &page.value, &door.asked.path);
-        let is_where_it_is_posted = findings.login.first().is_some_and(|login| login.path == page.value);
+        findings.public_paths = public_paths::find(self.journal, begun, &page.value, &self.door());
+        let is_where_it_is_posted = findings
+            .login
+            .first()
+            .is_some_and(|login| login.path == page.value && login.form.is_empty() && login.query.is_empty());
         let led = last.filter(|(_, said)| said.status.is_redirection()).map(|_| page.value.as_str());
         match signing_on::find(self.journal, &self.good, &page.value, led, findings) {
             Ok(lines) => findings.sign_on = lines,
@@ -139,9 +169,18 @@ impl<'j> Case<'j> {
             |pairs: Vec<(String, String)>| pairs.into_iter().filter(|(_, value)| words::is_way_in(value)).collect();
         let by_path = words::is_way_in(&good.asked.path);
         let query: BTreeMap<_, _> = if by_path { BTreeMap::new() } else { leads_in(good.query_words()) };
-        let form = if by_path || !query.is_empty() { BTreeMap::new() } else { leads_in(good.fixed_fields()) };
+        let mut form = if by_path || !query.is_empty() { BTreeMap::new() } else { leads_in(good.fixed_fields()) };
+        if query.is_empty() && form.is_empty() && self.is_shared(good) {
+            form.extend(password_field(good).map(|name| (name.to_owned(), "*".to_owned())));
+        }
         let method = vec![good.asked.method.to_string()];
         ObservedLogin { method, path: good.asked.path.clone(), query, form, ..ObservedLogin::default() }
+    }
+
+    /// Whether the app has other forms at the same path.
+    fn is_shared(&self, door: &Sighting) -> bool {
+        let same = |one: &Sighting| one.asked.method == door.asked.method && one.asked.path == door.asked.path;
+        self.journal.all().any(|(_, one)| same(one) && !one.offers_a_password())
     }
 
     /// Where the name of the user stands: in the app's answer rather than in what was typed.
@@ -160,12 +199,20 @@ impl<'j> Case<'j> {
         if let Some(field) = fields.iter().find(|field| field.kind == Kind::User) {
             return Some(UserSource { form: Some(field.name.clone()), ..UserSource::default() });
         }
-        let is_mute = fields.iter().all(|field| field.kind != Kind::Other || words::is_token(&field.name));
+        let is_of_the_call =
+            |name: &str| good.is_call() && signing_on::ENVELOPE.iter().any(|(known, _)| *known == name);
+        // SECURITY: what may be a name makes them different users.
+        let is_no_name = |name: &str| words::is_token(name) || words::is_setting(name) || is_of_the_call(name);
+        let is_mute = fields.iter().all(|field| field.kind != Kind::Other || is_no_name(&field.name));
         is_mute.then(|| UserSource { fixed: Some(NO_NAME.into()), ..UserSource::default() })
     }
 
     fn conclude_basic(&self, findings: &mut Findings) {
-        let mut paths: Vec<&str> = self.good.iter().map(|one| one.asked.path.as_str()).collect();
+        // What scripts and pages fetch comes later, with the session that the page has begun.
+        let is_page = |one: &Sighting| one.asked.navigates && one.said.is_html();
+        let has_pages = self.good.iter().any(|one| is_page(one));
+        let entered = self.good.iter().filter(|one| !has_pages || is_page(one));
+        let mut paths: Vec<&str> = entered.map(|one| one.asked.path.as_str()).collect();
         paths.sort_by_key(|path| (path.len(), *path));
         paths.dedup();
         let login = |path: &&str| ObservedLogin {
@@ -206,6 +253,11 @@ impl<'j> Case<'j> {
             findings.doubts.push(doubt);
         }
     }
+}
+
+fn password_field(sighting: &Sighting) -> Option<&str> {
+    let mut fields = sighting.asked.fields.iter();
+    fields.find(|field| field.kind == Kind::Password).map(|field| field.name.as_str())
 }
 
 /// SECURITY: an app may set such a cookie again whenever it is not sent, after a wrong password too.

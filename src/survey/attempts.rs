@@ -4,7 +4,7 @@
 //! signed in.
 
 use super::leaving;
-use super::sighting::{Journal, Sighting};
+use super::sighting::{Journal, Kind, Sighting};
 
 /// Attempts at one and the same door, by their places in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,8 +49,10 @@ fn by_form(journal: &Journal) -> Option<Attempts> {
     Some(found)
 }
 
+/// What people type into; what else a form sends may change with every page, such as the choice of a language.
 fn names(sighting: &Sighting) -> Vec<&str> {
-    sighting.asked.fields.iter().map(|field| field.name.as_str()).collect()
+    let typed = sighting.asked.fields.iter().filter(|field| matches!(field.kind, Kind::Password | Kind::User));
+    typed.map(|field| field.name.as_str()).collect()
 }
 
 /// What two answers to the same password have in common.

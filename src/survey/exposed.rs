@@ -17,8 +17,12 @@ pub fn names(journal: &Journal) -> Vec<Reasoned<String>> {
         code.iter().any(|code| quoted.iter().flatten().any(|quoted| code.contains(quoted)))
     };
     let mut found = Vec::new();
+    let repeated = repeated(journal);
     for (name, readable) in &set {
-        if *readable && is_spoken_of(name) {
+        if *readable && let Some(header) = repeated.get(name) {
+            found
+                .push(Reasoned::new(lasting(name, journal), format!("the app's scripts send {name} back as {header}")));
+        } else if *readable && is_spoken_of(name) {
             found.push(Reasoned::new(name.clone(), format!("{name} is named in the app's scripts, and not HttpOnly")));
         }
     }
@@ -34,6 +38,18 @@ pub fn names(journal: &Journal) -> Vec<Reasoned<String>> {
         }
     }
     found
+}
+
+/// Cookies that came back as a header too, and which.
+fn repeated(journal: &Journal) -> BTreeMap<&String, &String> {
+    journal.all().flat_map(|(_, one)| &one.asked.echoed).map(|(name, header)| (name, header)).collect()
+}
+
+/// Some apps put the port that the browser asks into the name: that is another one at the gateway.
+pub fn lasting(name: &str, journal: &Journal) -> String {
+    let ports = journal.all().filter_map(|(_, one)| one.asked.port.as_deref());
+    let beginning = ports.filter_map(|port| name.strip_suffix(port)).find(|beginning| beginning.len() >= 3);
+    beginning.map_or(name.to_owned(), |beginning| format!("{beginning}*"))
 }
 
 /// Whether the page or script may speak of cookies.

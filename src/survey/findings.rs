@@ -27,6 +27,10 @@ impl<T> Reasoned<T> {
 pub struct Findings {
     /// Where the app is.
     pub url: String,
+    /// The app was told its own host and port instead of what the browser asked.
+    pub host_upstream: bool,
+    /// Its pages link to its own address, whatever it is called.
+    pub rewrite_links: bool,
     /// What was seen, in a few lines.
     pub saw: Vec<String>,
     /// Cookies that scripts of the app need.

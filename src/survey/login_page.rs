@@ -21,7 +21,8 @@ static LINK: LazyLock<Option<Regex>> =
 
 /// The page for the right password at `begun`, the request `door`.
 pub fn find(journal: &Journal, begun: usize, door: &Sighting, strangers: &Strangers) -> Reasoned<String> {
-    let kept = shown(journal, begun, door).map(|from| without_odd_parameters(&from, ""));
+    let told_apart = |page: String| told_apart(journal, begun, page);
+    let kept = shown(journal, begun, door).map(|from| told_apart(without_odd_parameters(&from, "")));
     let led = strangers.last_page.as_ref().and_then(|(path, said)| led_to(path, said)).filter(|led| {
         let asks =
             |(_, one): (usize, &Sighting)| one.asked.path == path_of(&led.value) && one.said.asks_for_a_password();
@@ -32,7 +33,8 @@ pub fn find(journal: &Journal, begun: usize, door: &Sighting, strangers: &Strang
         Reasoned::new(page.clone(), format!("it shows the sign-in and nothing else, while people work on {from}"))
     });
     let shown = kept.clone().map(|kept| Reasoned::new(kept, "people signed in from there".into()));
-    let posted = || Reasoned::new(door.asked.path.clone(), "passwords go there".into());
+    let posted = || Reasoned::new(told_apart(door.asked.path.clone()), "passwords go there".into());
+    let led = led.map(|led| Reasoned::new(told_apart(led.value), led.why));
     led.or(alone).or(shown).unwrap_or_else(posted)
 }
 
@@ -41,6 +43,20 @@ fn shown(journal: &Journal, begun: usize, door: &Sighting) -> Option<String> {
     let is_form = |one: &Sighting| one.asked.method == Method::GET && one.said.asks_for_a_password();
     let last = || journal.all().rev().find(|(place, one)| *place < begun && is_form(one));
     door.asked.referer.clone().or_else(|| last().map(|(_, one)| one.asked.target()))
+}
+
+/// The page, told from others of the app at the same path, if there are some: `/?` is `/` without a query.
+fn told_apart(journal: &Journal, begun: usize, page: String) -> String {
+    // What `/` shows is mostly a script's work, which has a name as well.
+    let is_same = |path: &str| path == page || path.strip_prefix(&*page).is_some_and(|file| file.starts_with("index."));
+    let is_another = |one: &Sighting| {
+        let asked = &one.asked;
+        let has_query = asked.query.as_ref().is_some_and(|query| !query.is_empty());
+        let is_page = one.said.status == 200 && one.said.is_html() && !one.said.asks_for_a_password();
+        asked.method == Method::GET && is_same(&asked.path) && has_query && is_page
+    };
+    let is_shared = journal.all().any(|(place, one)| place > begun && is_another(one));
+    if is_shared && !page.contains('?') && !words::is_way_in(&page) { page + "?" } else { page }
 }
 
 /// Where a stranger was led who asked for `path`.
@@ -98,7 +114,7 @@ fn way_in(link: &str, page: &str) -> Option<String> {
     }
     let query = whole.split_once('?')?.1;
     let (name, value) = form_urlencoded::parse(query.as_bytes())
-        .find(|(name, value)| words::is_word(name) && words::is_word(value) && words::is_way_in(value))?;
+        .find(|(name, value)| words::is_word(name) && words::is_place(value) && words::is_way_in(value))?;
     Some(format!("{}?{name}={value}", path_of(&whole)))
 }
 
@@ -107,18 +123,26 @@ pub fn path_of(page: &str) -> &str {
     page.split('?').next().unwrap_or_default()
 }
 
+/// The page to fetch, from the page to send people to: without the parameter for where they wanted to go.
+pub fn without_the_place(page: &str) -> String {
+    let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.contains("{path}")).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
 /// Only parameters that are plain words, and `{path}` where the page asked for is named.
 fn without_odd_parameters(page: &str, asked_for: &str) -> String {
     let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
     let kept = form_urlencoded::parse(query.as_bytes()).filter_map(|(name, value)| {
-        let plain = |text: &str| words::is_word(text) && !words::is_token(text);
+        let plain = |text: &str| words::is_word(text) && !words::is_token(text) && !words::is_way_back(text);
+        let plain_value = |text: &str| words::is_place(text) && (words::is_way_in(text) || !words::is_token(text));
         if !asked_for.is_empty()
             && value == asked_for
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             return Some(format!("{name}={{path}}"));
         }
-        (plain(&name) && plain(&value)).then(|| format!("{name}={value}"))
+        (plain(&name) && plain_value(&value)).then(|| format!("{name}={value}"))
     });
     let kept: Vec<String> = kept.collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
@@ -136,9 +160,19 @@ mod tests {
             ("/login?next=%2Fa%3Fb", "/a?b", "/login?next={path}"),
             ("/in?do=login&sectok=abc&id=4", "", "/in?do=login"),
             ("/login?message=Please+sign+in", "/", "/login"),
+            ("/index.php?title=Special:UserLogin&returnto=Main_Page", "/", "/index.php?title=Special:UserLogin"),
             ("/login", "/", "/login"),
         ] {
             assert_eq!(without_odd_parameters(page, asked_for), expected);
+        }
+    }
+
+    #[test]
+    fn the_form_is_fetched_from_its_page_and_not_from_the_way_to_another() {
+        for (page, expected) in
+            [("/in?next={path}", "/in"), ("/a.php?do=in&next={path}", "/a.php?do=in"), ("/?", "/"), ("/", "/")]
+        {
+            assert_eq!(without_the_place(page), expected);
         }
     }
 
@@ -148,6 +182,7 @@ mod tests {
             ("/doku.php?id=start&do=login&sectok=", Some("/doku.php?do=login")),
             ("?action=login", Some("/a.php?action=login")),
             ("/session/login?token=a81", Some("/session/login")),
+            ("/index.php?title=Special:UserLogin&returnto=Main", Some("/index.php?title=Special:UserLogin")),
             ("/index.php?page=about", None),
             ("//elsewhere/login", None),
             ("https://elsewhere/login", None),

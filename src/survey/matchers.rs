@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::sighting::Sighting;
-use super::words;
+use super::{login_page, words};
 use crate::config::schema::{Observe, ObservedLogin, StatusPattern};
 use crate::jar::Operation;
 use crate::observe::Observer;
@@ -90,7 +90,7 @@ fn candidates(
     bad: &[&Sighting],
     known_cookies: &BTreeSet<Vec<u8>>,
 ) -> Vec<Matcher> {
-    let page = login_page.split('?').next().unwrap_or_default().to_owned();
+    let page = login_page::without_the_place(login_page);
     let mut all = Vec::new();
     // Where wrong ones lead, then the page itself, then where it is posted to.
     let mut avoided: Vec<String> = bad.iter().filter_map(|one| one.location()).collect();

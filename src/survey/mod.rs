@@ -34,7 +34,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use self::passage::Passage;
-use crate::config::schema::{self, Duration, Limits, Listener, ListenerAddress};
+use self::sighting::{Journal, Strangers};
+use crate::config::schema::{self, Duration, HostHeader, Limits, Listener, ListenerAddress};
 use crate::proxy::{Pools, Upstream};
 use crate::server::{self, Bound, Connections, Shutdown, ShutdownSignal};
 use crate::timers::Timers;
@@ -53,12 +54,14 @@ pub struct Survey {
     thread: JoinHandle<anyhow::Result<Findings>>,
 }
 
-/// Passes what comes to `listen` on to the app at `url`; the receiver hears what a person at the terminal wants to know.
+/// Passes what comes to `listen` on to the app at `url`, which is called `host`; the receiver hears what a person at the
+/// terminal wants to know.
 ///
 /// # Errors
 /// When `url` is not `http://HOST:PORT`, or `listen` cannot be listened on.
-pub fn start(url: &str, listen: SocketAddr) -> anyhow::Result<(Survey, UnboundedReceiver<News>)> {
-    let upstream = schema::Upstream { url: Some(url.into()), ..schema::Upstream::default() };
+pub fn start(url: &str, host: HostHeader, listen: SocketAddr) -> anyhow::Result<(Survey, UnboundedReceiver<News>)> {
+    let host_upstream = host == HostHeader::Upstream;
+    let upstream = schema::Upstream { url: Some(url.into()), host, ..schema::Upstream::default() };
     let upstream = Upstream::from_config(0, &upstream).map_err(|error| anyhow!("--url: {error}"))?;
     let listener = Listener { address: ListenerAddress::Tcp(listen), ..Listener::default() };
     let bound = server::bind(&listener, 1).map_err(|error| anyhow!("--listen: {error}"))?;
@@ -66,7 +69,10 @@ pub fn start(url: &str, listen: SocketAddr) -> anyhow::Result<(Survey, Unbounded
     let address = *address;
     let (shutdown, (news, heard)) = (Shutdown::default(), unbounded_channel());
     let (signal, url) = (shutdown.signal(), url.trim_end_matches('/').to_owned());
-    let work = move || look_on(bound, upstream, url, signal, news);
+    let work = move || {
+        let (journal, strangers) = look_on(bound, upstream, signal, news)?;
+        Ok(analysis::of(&url, host_upstream, &journal, &strangers))
+    };
     let thread = thread::Builder::new().name("observe".into()).spawn(work)?;
     Ok((Survey { address, shutdown, thread }, heard))
 }
@@ -93,10 +99,9 @@ type Hearer = UnboundedSender<News>;
 fn look_on(
     bound: Bound,
     upstream: Upstream,
-    url: String,
     shutdown: ShutdownSignal,
     news: Hearer,
-) -> anyhow::Result<Findings> {
+) -> anyhow::Result<(Journal, Strangers)> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let timers = Timers::default();
@@ -116,6 +121,6 @@ fn look_on(
         server::run(bound.into_workers(), worker, connect).await.context("listening")?;
         passage.settle_questions().await;
         let strangers = passage.ask_as_stranger().await;
-        Ok(analysis::of(&url, &passage.take_journal(), &strangers))
+        Ok((passage.take_journal(), strangers))
     })
 }

@@ -30,7 +30,7 @@ use crate::http::lines::HeaderLines;
 use crate::http::peer::Peer;
 use crate::http::target::{Host, normalise_path, without_port};
 use crate::jar;
-use crate::places::Places;
+use crate::places::{Links, Places};
 use crate::policy;
 use crate::proxy::{self, Handshake, Pools, Upstream};
 use crate::telemetry::lasting::Lasting;
@@ -104,7 +104,8 @@ struct Refused(StatusCode, String);
 
 impl Passage {
     pub fn new(upstream: Upstream, pools: Pools, timers: Timers, news: Hearer) -> Self {
-        let places = Places::from_config(&schema::Route::default(), upstream.authority());
+        let rewrite = schema::Rewrite { links: true, ..schema::Rewrite::default() };
+        let places = Places::from_config(&schema::Route { rewrite, ..schema::Route::default() }, upstream.authority());
         let (journal, questions, repeated, asker) = Default::default();
         Self { upstream, places, pools, timers, news, journal, questions, repeated, asker }
     }
@@ -150,12 +151,12 @@ impl Passage {
         };
         let (mut head, body) = answered.map_err(|error| self.silent(&error))?.into_parts();
         let mut said = self.said(&asker, asked.uri.path(), head.status, &head.headers);
-        self.mend(&asker, head.status, &mut head.headers);
+        let links = self.mend(&asker, head.status, &mut head.headers);
         let report = move |body: Option<Bytes>| {
             said.body = body;
             self.note(place, asker, &asked, is_websocket, &capture, said);
         };
-        Ok(Response::from_parts(head, Tee::of(body, Box::new(report))))
+        Ok(Response::from_parts(head, Tee::of(body, links, Box::new(report))))
     }
 
     fn silent(&self, error: &proxy::Error) -> Refused {
@@ -189,7 +190,7 @@ impl Passage {
     }
 
     /// What a browser on this machine could not live with.
-    fn mend(&self, asker: &Asker, status: StatusCode, headers: &mut HeaderMap) {
+    fn mend(&self, asker: &Asker, status: StatusCode, headers: &mut HeaderMap) -> Option<Links> {
         let told = self.upstream.host_header(&asker.host);
         let mapping = self.places.mapping(&asker.client, &asker.host, &told);
         let wanted = self.places.wanted(status, headers);
@@ -198,6 +199,7 @@ impl Passage {
         if let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) {
             lines.iter_mut().for_each(|line| *line = relaxed(line));
         }
+        wanted.links().then(|| Links::new(mapping))
     }
 
     /// Writes down what went by.

@@ -8,16 +8,21 @@ use http::Method;
 
 use super::login_page::path_of;
 use super::sighting::Journal;
+use crate::config::schema::ObservedLogin;
 
 /// More paths for strangers than this are not written down one by one.
 const MOST_PUBLIC_PATHS: usize = 16;
 
-/// Those that were fetched before `begun`, but for the sign-in `page` itself and `door`, where passwords go.
-pub fn find(journal: &Journal, begun: usize, page: &str, door: &str) -> Vec<String> {
+/// Those that were fetched before `begun`, but for the sign-in `page` itself and `door`, where passwords go. Scripts ask
+/// by POST too; where such a call has the path of the sign-in and is told from it, the path must be named.
+pub fn find(journal: &Journal, begun: usize, page: &str, door: &ObservedLogin) -> Vec<String> {
+    let opens_itself = door.form.is_empty() && door.query.is_empty();
     let mut paths = BTreeSet::new();
     for (_, one) in journal.all().filter(|(place, _)| *place < begun) {
-        let needed = one.asked.method == Method::GET && one.said.status.is_success() && !one.asked.navigates;
-        let known = one.asked.path == path_of(page) || one.asked.path == door;
+        let asks = one.asked.method == Method::GET || (one.said.json().is_some() && !one.offers_a_password());
+        let needed = asks && one.said.status.is_success() && !one.asked.navigates;
+        let is_door = one.asked.path == door.path && (opens_itself || one.asked.method == Method::GET);
+        let known = one.asked.path == path_of(page) || is_door;
         if needed && !known && (one.said.is_asset() || one.said.json().is_some()) {
             paths.insert(one.asked.path.as_str());
         }

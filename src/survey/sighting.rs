@@ -32,6 +32,10 @@ pub struct Question {
     /// A browser window goes there, and not a script or a picture.
     pub navigates: bool,
     pub cookie_names: Vec<String>,
+    /// Those whose value a header repeats, and that header.
+    pub echoed: Vec<(String, String)>,
+    /// The port that the browser asked.
+    pub port: Option<String>,
     pub has_authorization: bool,
     /// The name in `Authorization: Basic`.
     pub basic_user: Option<String>,
@@ -143,7 +147,7 @@ impl Journal {
                 }
                 _ => false,
             };
-            if is_the_apps && words::is_word(&input.value) {
+            if is_the_apps && words::is_place(&input.value) {
                 self.words.insert((input.name, input.value));
             }
         }
@@ -158,7 +162,13 @@ impl Journal {
         let values: Vec<Typed> = names.iter().map(|name| sent.field(name).unwrap_or_default().into()).collect();
         let mut fields: Vec<Field> =
             names.into_iter().zip(&values).map(|(name, value)| self.field(name, value)).collect();
-        let user = user_field(&fields, &values);
+        let user = match positional(&fields, &values) {
+            Some((user, password)) => {
+                fields[password].kind = Kind::Password;
+                user
+            }
+            None => user_field(&fields, &values),
+        };
         if let Some(at) = user {
             fields[at].kind = Kind::User;
         }
@@ -171,6 +181,8 @@ impl Journal {
             referer: referer(headers),
             navigates: navigates(headers),
             cookie_names: lines.flat_map(cookie_names).collect(),
+            echoed: echoed(headers),
+            port: port(headers),
             has_authorization: headers.contains_key(header::AUTHORIZATION),
             user: user.map(|at| values[at].to_string()).or_else(|| basic_user.clone()),
             basic_user,
@@ -183,7 +195,7 @@ impl Journal {
     fn field(&self, name: String, value: &str) -> Field {
         let kind = if self.password_fields.contains(&name) || words::is_password(&name) {
             if value.is_empty() { Kind::Other } else { Kind::Password }
-        } else if self.words.contains(&(name.clone(), value.to_owned())) {
+        } else if self.words.contains(&(name.clone(), value.to_owned())) || is_command(&name, value) {
             Kind::Fixed(value.to_owned())
         } else {
             Kind::Other
@@ -192,8 +204,29 @@ impl Journal {
     }
 }
 
+/// What scripts send to say what they want: `action=logout`, `"method": "auth.login"`.
+fn is_command(name: &str, value: &str) -> bool {
+    let is_free = !words::is_user(name) && !words::is_token(name) && !words::is_way_back(name);
+    is_free && words::is_place(value) && (words::is_way_out(value) || words::is_way_in(value))
+}
+
 /// What was typed into a field; nothing where it could be read in two ways.
 type Typed = Zeroizing<String>;
+
+/// A call that signs in by its name, and sends what people type by place alone: `{"method": "auth.login", "params":
+/// ["ann", "..."]}`. The last text is the password, and the one before it the name, if there is one.
+fn positional(fields: &[Field], values: &[Typed]) -> Option<(Option<usize>, usize)> {
+    let signs_in = |field: &Field| matches!(&field.kind, Kind::Fixed(word) if words::is_way_in(word));
+    if !fields.iter().any(signs_in) || fields.iter().any(|field| field.kind == Kind::Password) {
+        return None;
+    }
+    let is_placed = |at: &usize| {
+        let (_, place) = fields[*at].name.rsplit_once('/').unwrap_or_default();
+        place.parse::<usize>().is_ok() && !values[*at].is_empty()
+    };
+    let password = (0..fields.len()).rev().find(is_placed)?;
+    Some((password.checked_sub(1).filter(is_placed), password))
+}
 
 /// The field that names the user: the one called so, or else the one before the password.
 fn user_field(fields: &[Field], values: &[Typed]) -> Option<usize> {
@@ -202,7 +235,8 @@ fn user_field(fields: &[Field], values: &[Typed]) -> Option<usize> {
     let distance = |at: &usize| at.abs_diff(password);
     let called_so =
         (0..fields.len()).filter(may_name).filter(|at| words::is_user(&fields[*at].name)).min_by_key(distance);
-    let before = || password.checked_sub(1).filter(may_name).filter(|at| !words::is_token(&fields[*at].name));
+    let is_no_name = |name: &str| words::is_token(name) || words::is_setting(name);
+    let before = || password.checked_sub(1).filter(may_name).filter(|at| !is_no_name(&fields[*at].name));
     called_so.or_else(before)
 }
 
@@ -230,9 +264,26 @@ impl Sighting {
         self.is_attempt() || self.asked.basic_user.is_some()
     }
 
+    /// A call by its name, as JSON-RPC has them.
+    pub fn is_call(&self) -> bool {
+        let names_it = |field: &Field| field.name == "method" && matches!(field.kind, Kind::Fixed(_));
+        self.asked.sends_json && self.asked.fields.iter().any(names_it)
+    }
+
     /// Where the answer leads, without the query.
     pub fn location(&self) -> Option<String> {
         self.answer().location(&self.asked.path)
+    }
+
+    /// Where it went, if the query holds plain words only.
+    pub fn plain_target(&self) -> Option<String> {
+        let query = self.asked.query.as_deref().unwrap_or_default();
+        let all = form_urlencoded::parse(query.as_bytes()).count();
+        match (all, self.query_words().len() == all) {
+            (0, _) => Some(self.asked.path.clone()),
+            (_, true) => Some(format!("{}?{query}", self.asked.path)),
+            (_, false) => None,
+        }
     }
 
     /// Parameters of the query whose values are plain words.
@@ -240,7 +291,7 @@ impl Sighting {
         let pairs = form_urlencoded::parse(self.asked.query.as_deref().unwrap_or_default().as_bytes());
         let leads_out = |name: &str, value: &str| words::is_way_out(name) && value.len() <= 2;
         let plain =
-            pairs.filter(|(name, value)| (words::is_word(value) && !words::is_token(name)) || leads_out(name, value));
+            pairs.filter(|(name, value)| (words::is_place(value) && !words::is_token(name)) || leads_out(name, value));
         plain.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 
@@ -257,6 +308,11 @@ impl Sighting {
 impl Said {
     pub fn answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, cookies: &self.cookies, body: self.body.as_deref() }
+    }
+
+    /// Whether a browser asks for a password by itself.
+    pub fn has_challenge(&self) -> bool {
+        self.headers.contains_key(header::WWW_AUTHENTICATE)
     }
 
     pub fn is_html(&self) -> bool {
@@ -288,6 +344,33 @@ impl Said {
 fn cookie_names(line: &HeaderValue) -> Vec<String> {
     let names = line.as_bytes().split(|byte| *byte == b';').filter_map(|pair| pair.split(|byte| *byte == b'=').next());
     names.map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// Shorter values may be alike by chance.
+const SHORTEST_TOKEN: usize = 8;
+
+/// Cookies that a script has read, and sends back as a header.
+fn echoed(headers: &HeaderMap) -> Vec<(String, String)> {
+    let lines = headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let mut found = Vec::new();
+    for pair in lines {
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
+        let plain: Vec<u8> = percent_encoding::percent_decode(value).collect();
+        let repeats = |(header, line): &(&HeaderName, &HeaderValue)| {
+            *header != header::COOKIE && (line.as_bytes() == value || line.as_bytes() == plain)
+        };
+        if let Some((header, _)) = headers.iter().find(repeats).filter(|_| value.len() >= SHORTEST_TOKEN) {
+            found.push((String::from_utf8_lossy(name).into_owned(), header.to_string()));
+        }
+    }
+    found
+}
+
+fn port(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let (_, port) = host.rsplit_once(':')?;
+    port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.to_owned())
 }
 
 fn essence(headers: &HeaderMap) -> Option<String> {

@@ -3,18 +3,23 @@
 //! Called by `analysis` when the rest is concluded. What was seen of the app's own sign-in says how to go through it; where
 //! that cannot work it says why.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::findings::Findings;
-use super::login_page::path_of;
+use super::login_page::{path_of, without_the_place};
 use super::sighting::{Field, Journal, Kind, Sighting};
-use super::{witness, yaml};
+use super::{exposed, witness, yaml};
 use crate::config::schema::ObservedLogin;
 
 /// What an app is given that asks for no name.
 const NOBODY: &str = "everybody";
 const NO_PASSWORD: &str = "write the app's password here";
+
+/// What calls by name carry besides; one without a number gets no answer.
+pub const ENVELOPE: [(&str, &str); 2] = [("id", "1"), ("jsonrpc", "2.0")];
 
 /// A key of `sign_on`, what stands there, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,10 +51,15 @@ pub fn find(
     cannot(journal, good, door, findings).map_or(Ok(()), Err)?;
     let has_form = journal.all().any(|(_, one)| one.asked.path == path_of(page) && one.said.asks_for_a_password());
     let by_form = has_form && !door.asked.sends_json;
-    let mut lines = if by_form { by_the_form(door, page) } else { at_once(door) };
+    let repeated = repeated(journal, door);
+    let mut lines = if by_form { by_the_form(door, page) } else { at_once(door, page, !repeated.is_empty()) };
+    if !repeated.is_empty() {
+        lines.push(Line::new("cookie_headers", json!(repeated), "the app's scripts send that cookie back as a header"));
+    }
+    let fetches_page = by_form || !repeated.is_empty();
     lines.push(credentials(&door.asked.fields));
     lines.extend(success(findings));
-    let redirect = || led.filter(|_| !by_form).map(|led| json!({ "location": path_of(led) }));
+    let redirect = || led.filter(|_| !fetches_page).map(|led| json!({ "location": place_of(led) }));
     let expired = match &findings.expired {
         Some(expired) => Some((yaml::given(&expired.value), expired.why.as_str())),
         None => redirect().map(|expired| (expired, "it sends strangers there")),
@@ -72,9 +82,6 @@ fn cannot(journal: &Journal, good: &[&Sighting], door: &Sighting, findings: &Fin
              cannot put that into the browser",
         );
     }
-    if door.asked.sends_json && door.asked.fields.iter().any(|field| of_json(field).is_none()) {
-        return Some("the app's scripts send a nested JSON document, and the gateway sends plain ones");
-    }
     findings.login.is_empty().then_some("it is not known what tells a right password from a wrong one")
 }
 
@@ -87,25 +94,37 @@ fn by_the_form(door: &Sighting, page: &str) -> Vec<Line> {
         false => format!("; what else its form holds is sent along: {}", others.join(", ")),
     };
     let why = format!("the page with the app's form, fetched first{along}");
-    let page = Line::new("login_page", json!(without_the_place(page)), why);
-    vec![page, Line::new("fields", typed(fields, false), "what is filled in")]
+    let mut lines = vec![Line::new("login_page", json!(without_the_place(page)), why)];
+    // Addresses with a semicolon mostly hold a session's id.
+    let leads_there = |action: &String| path_of(action) != path_of(page) && !action.contains(';');
+    let action = door.plain_target().filter(leads_there);
+    lines.extend(action.map(|action| Line::new("action", json!(action), "where the app's form was sent")));
+    lines.push(Line::new("fields", typed(door, false), "what is filled in"));
+    lines
 }
 
-/// Without a page: a script draws the form.
-fn at_once(door: &Sighting) -> Vec<Line> {
+/// Without the form of a page: a script draws it. The page may set a cookie all the same that the script repeats.
+fn at_once(door: &Sighting, page: &str, sets_cookies: bool) -> Vec<Line> {
     let fields = &door.asked.fields;
+    let fetched = sets_cookies.then(|| {
+        let why = "fetched first, for the cookie that the app's scripts send back";
+        Line::new("login_page", json!(without_the_place(page)), why)
+    });
     let why = "where the password is sent at once, for no page holds the form: a script draws it";
-    let mut lines = vec![Line::new("action", json!(door.asked.path), why)];
+    let action = door.plain_target().unwrap_or_else(|| door.asked.path.clone());
+    let mut lines: Vec<Line> = fetched.into_iter().collect();
+    lines.push(Line::new("action", json!(action), why));
     if door.asked.sends_json {
         lines.push(Line::new("json", json!(true), "as the app's scripts send it"));
     }
-    let unknown: Vec<&str> =
-        fields.iter().filter(|field| field.kind == Kind::Other).map(|field| field.name.as_str()).collect();
+    let sent = typed(door, true);
+    let is_unknown = |field: &&Field| field.kind == Kind::Other && sent.get(&field.name).is_none();
+    let unknown: Vec<&str> = fields.iter().filter(is_unknown).map(|field| field.name.as_str()).collect();
     let left_out = match unknown.is_empty() {
         true => String::new(),
         false => format!("; LOOK: left out, since only the app's scripts know what to write: {}", unknown.join(", ")),
     };
-    lines.push(Line::new("fields", typed(fields, true), format!("what is sent{left_out}")));
+    lines.push(Line::new("fields", sent, format!("what is sent{left_out}")));
     lines
 }
 
@@ -131,25 +150,28 @@ fn credentials(fields: &[Field]) -> Line {
     }
 }
 
+/// Cookies that the right password came with as headers too: header → cookie.
+fn repeated(journal: &Journal, door: &Sighting) -> BTreeMap<String, String> {
+    let cookies = door.asked.echoed.iter();
+    cookies.map(|(cookie, header)| (header.clone(), exposed::lasting(cookie, journal))).collect()
+}
+
 /// Templates for name and password; the app's own words too, where no form holds them.
-fn typed(fields: &[Field], with_words: bool) -> Value {
+fn typed(door: &Sighting, with_words: bool) -> Value {
+    let of_the_call = |name: &str| ENVELOPE.iter().find(|(known, _)| door.is_call() && *known == name);
     let template = |field: &Field| match &field.kind {
         Kind::User => Some(json!("{user}")),
         Kind::Password => Some(json!("{password}")),
         Kind::Fixed(word) => with_words.then(|| json!(word)),
-        Kind::Other => None,
+        Kind::Other => of_the_call(&field.name).map(|(_, value)| json!(value)),
     };
-    let name = |field: &Field| of_json(field).unwrap_or(&field.name).to_owned();
-    let pairs = fields.iter().filter_map(|field| Some((name(field), template(field)?)));
+    let pairs = door.asked.fields.iter().filter_map(|field| Some((field.name.clone(), template(field)?)));
     Value::Object(pairs.collect())
 }
 
-/// The key of a flat JSON document; forms have no such names.
-fn of_json(field: &Field) -> Option<&str> {
-    match field.name.strip_prefix('/') {
-        Some(key) => Some(key).filter(|key| !key.contains(['/', '~'])),
-        None => Some(&field.name),
-    }
+/// Where strangers are led, as `expired.location` writes it.
+fn place_of(led: &str) -> String {
+    if led.ends_with('?') { led.to_owned() } else { without_the_place(led) }
 }
 
 /// What tells that it has worked, as for `observe`.
@@ -180,36 +202,36 @@ fn matchers(login: &ObservedLogin) -> Map<String, Value> {
     told
 }
 
-/// The page without the parameter for where people wanted to go.
-fn without_the_place(page: &str) -> String {
-    let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
-    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.ends_with("={path}")).collect();
-    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tests::sighting;
     use super::*;
 
-    #[test]
-    fn the_form_is_fetched_from_its_page_and_not_from_the_way_to_another() {
-        for (page, expected) in [("/in?next={path}", "/in"), ("/a.php?do=in&next={path}", "/a.php?do=in"), ("/", "/")] {
-            assert_eq!(without_the_place(page), expected);
-        }
+    fn sent(json: &str, with_words: bool) -> Value {
+        typed(&sighting(&Journal::default(), &(&format!("POST /api {json}"), "200 {}", &[])), with_words)
     }
 
     #[test]
     fn names_and_words_are_sent_where_no_form_holds_them() {
-        let field = |name: &str, kind| Field { name: name.into(), kind };
-        let fields = [
-            field("/grant_type", Kind::Fixed("password".into())),
-            field("/u", Kind::User),
-            field("/p", Kind::Password),
-            field("/token", Kind::Other),
-        ];
-        let expected = json!({ "grant_type": "password", "u": "{user}", "p": "{password}" });
-        assert_eq!(typed(&fields, true), expected);
-        assert_eq!(typed(&fields, false), json!({ "u": "{user}", "p": "{password}" }));
-        assert_eq!(of_json(&field("/a/b", Kind::User)), None);
+        let deep = r#"{"action":"login","a":{"user":"ann","password":"x"},"remember":true}"#;
+        let expected = json!({ "action": "login", "/a/user": "{user}", "/a/password": "{password}" });
+        assert_eq!(sent(deep, true), expected);
+        assert_eq!(sent(deep, false), json!({ "/a/user": "{user}", "/a/password": "{password}" }));
+    }
+
+    #[test]
+    fn a_call_by_name_is_sent_with_a_number() {
+        let numbered = sent(r#"{"method":"auth.login","params":["x"],"id":7,"jsonrpc":"2.0"}"#, true);
+        let expected = json!({ "method": "auth.login", "/params/0": "{password}", "id": "1", "jsonrpc": "2.0" });
+        assert_eq!(numbered, expected);
+        let two = sent(r#"{"method":"auth.login","params":["ann","x"]}"#, true);
+        assert_eq!(two, json!({ "method": "auth.login", "/params/0": "{user}", "/params/1": "{password}" }));
+    }
+
+    #[test]
+    fn strangers_are_led_to_that_page_alone() {
+        for (led, place) in [("/?", "/?"), ("/i.php?page=login&next={path}", "/i.php?page=login"), ("/in", "/in")] {
+            assert_eq!(place_of(led), place);
+        }
     }
 }

@@ -22,7 +22,7 @@ fn journal(lines: &[(&str, &str, &[&str])]) -> Journal {
     journal
 }
 
-fn sighting(journal: &Journal, (asked, said, cookies): &(&str, &str, &[&str])) -> Sighting {
+pub(super) fn sighting(journal: &Journal, (asked, said, cookies): &(&str, &str, &[&str])) -> Sighting {
     let mut words = asked.split(' ');
     let (method, target, body) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap_or_default());
     let kind = if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };

@@ -26,6 +26,8 @@ pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Prob
         .iter()
         .filter(|check| check.place > begun)
         .filter_map(|check| Some((journal.at(check.place)?, check)))
+        // The page of this one user is nobody else's.
+        .filter(|(page, _)| !is_called_after(user, page))
         .collect();
     // Where a sign-in leads, everybody may go who can sign in; other pages may be for some only.
     let landing = journal.at(begun).and_then(Sighting::location);
@@ -36,6 +38,13 @@ pub fn find(journal: &Journal, user: &str, begun: usize) -> Option<Reasoned<Prob
     };
     pages.sort_by_key(|(page, check)| rank(page, check));
     pages.into_iter().find_map(|(page, check)| of_page(journal, page, check, user, begun))
+}
+
+fn is_called_after(user: &str, page: &Sighting) -> bool {
+    let user = user.to_lowercase();
+    let mut pieces = page.asked.path.split('/').map(str::to_lowercase);
+    let query = form_urlencoded::parse(page.asked.query.as_deref().unwrap_or_default().as_bytes());
+    pieces.any(|piece| piece == user) || query.into_iter().any(|(_, value)| value.to_lowercase() == user)
 }
 
 fn of_page(journal: &Journal, page: &Sighting, check: &Check, user: &str, begun: usize) -> Option<Reasoned<Probe>> {

@@ -12,7 +12,9 @@ static USER: LazyLock<Option<Regex>> =
 static TOKEN: LazyLock<Option<Regex>> =
     LazyLock::new(|| compile(r"(?i)csrf|xsrf|token|nonce|sectok|session|sid$|state|key|hash|captcha|otp|code"));
 static WAY_OUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    compile(r"(?i)(log|sign)[-_.]?(out|off)|abmeld|ausloggen|d[eé]connexion|revoke|end[-_]?session|cerrar")
+    compile(
+        r"(?i)(log|sign)[-_.]?(out|off)|abmeld|ausloggen|d[eé]connexion|revoke|(end|delete|destroy)[-_]?session|cerrar",
+    )
 });
 static WAY_IN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
@@ -22,6 +24,13 @@ static WAY_IN: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static WHO_AM_I: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(r"(?i)/(me|self|whoami|user|users/me|current|current[-_]?user|profile|account|session|userinfo|settings)\b")
 });
+
+static WAY_BACK: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?i)^_?(return|redirect|next|back|goto|continue|target|url|from|ref(erer)?|dest|rd|came)([-_a-z]*)$")
+});
+
+static SETTING: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r"(?i)^(remember|persist|keep|stay|lang|locale|submit|button)"));
 
 static OUTCOME: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
@@ -81,6 +90,22 @@ pub fn is_word(value: &str) -> bool {
         && value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
 }
 
+/// The same, or a page's name or path in the app's own words: `Special:UserLogin`, `/server/databases`, `user.login`.
+pub fn is_place(value: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/');
+    (1..=48).contains(&value.len()) && value.bytes().all(plain) && !value.contains("//")
+}
+
+/// A parameter that says where to go on afterwards.
+pub fn is_way_back(name: &str) -> bool {
+    says(&WAY_BACK, name)
+}
+
+/// A choice that a sign-in offers besides, which is nobody's name: `remember_me`, `language`.
+pub fn is_setting(field: &str) -> bool {
+    says(&SETTING, last(field))
+}
+
 /// `auth[username]` and `/auth/username` end in `username`.
 fn last(field: &str) -> &str {
     let field = field.trim_end_matches(']');
@@ -123,5 +148,11 @@ mod tests {
     #[test]
     fn words_are_short_and_plain() {
         assert!(is_word("login") && is_word("do_it") && !is_word("") && !is_word("a8f3") && !is_word("two words"));
+        assert!(["Special:UserLogin", "/logout", "user.login", "a_b"].into_iter().all(is_place));
+        assert!(["", "http://a.example", "a@b", "x81", "two words"].into_iter().all(|text| !is_place(text)));
+        assert!(["returnto", "return_url", "next", "redirect_to", "_url"].into_iter().all(is_way_back));
+        assert!(["remember_me", "auth[rememberMe]", "/a/language", "submit"].into_iter().all(is_setting));
+        assert!(["user", "login", "member", "account"].into_iter().all(|name| !is_setting(name)));
+        assert!(["do", "title", "page", "view", "nextpage2"].into_iter().all(|name| !is_way_back(name)));
     }
 }

@@ -18,6 +18,10 @@ impl Findings {
     pub fn yaml(&self) -> String {
         let mut text = Text::default();
         self.write_head(&mut text);
+        if self.rewrite_links {
+            text.paragraph(&format!("Its pages link to {} itself, whatever it is called.", self.url));
+            text.line(0, "rewrite: { links: true }");
+        }
         text.paragraph("The browser holds the gateway's cookie only; the app's cookies stay with the session here.");
         self.write_cookies(&mut text);
         if self.login.is_empty() {
@@ -38,7 +42,13 @@ impl Findings {
         for line in ["login: { form: null }       # people sign in at the app", "routes:", "  - access: user"] {
             text.comment(&format!("  {line}"));
         }
-        text.comment(&format!("      upstream: {}", self.url));
+        text.comment(&match self.host_upstream {
+            true => format!(
+                "      upstream: {{ url: {}, host: upstream }}   # it was called by its own name here",
+                self.url
+            ),
+            false => format!("      upstream: {}", self.url),
+        });
         text.comment("      cookies: vault        # from here on all that follows, indented like this");
         text.comment("");
         text.comment("and let `cloakroom validate` look at it. Seen were:");

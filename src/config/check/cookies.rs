@@ -4,6 +4,9 @@ use super::Checks;
 use super::syntax::is_token;
 use crate::config::schema::{Config, CookieHandling, Route, StoreType};
 
+/// Before a `*`.
+const SHORTEST_BEGINNING: usize = 3;
+
 pub(super) fn check(route: &Route, key: &str, config: &Config, checks: &mut Checks<'_>) {
     if route.cookies == CookieHandling::Vault && config.store.kind == StoreType::Cookie {
         let message = "`vault` needs a store with room for an app's cookies; `store.type: cookie` has 8 KiB for all";
@@ -27,10 +30,17 @@ fn check_exposed(route: &Route, key: &str, config: &Config, checks: &mut Checks<
         let path = format!("{key}.expose_cookies[{index}]");
         if !is_token(name) {
             checks.problem(path, "expected the name of a cookie, such as csrftoken");
-        } else if *name == cookie.name || cookie.previous_names.contains(name) {
+        } else if name.strip_suffix('*').is_some_and(|beginning| beginning.len() < SHORTEST_BEGINNING) {
+            checks.problem(path, "opens too many cookies: write at least 3 letters before the *");
+        } else if [&cookie.name].into_iter().chain(&cookie.previous_names).any(|own| means(name, own)) {
             checks.problem(path, "is the name of the gateway's own cookie, which no script and no app may read");
         }
     }
+}
+
+/// As the vault reads it.
+fn means(name: &str, own: &str) -> bool {
+    name.strip_suffix('*').map_or(name == own, |beginning| own.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -39,6 +49,20 @@ mod tests {
 
     fn route(fields: &str) -> String {
         format!("routes: [{{ access: public, upstream: http://a, {fields} }}]")
+    }
+
+    #[test]
+    fn a_beginning_must_not_mean_the_gateways_own_cookie() {
+        let own = "routes[0].expose_cookies[0]: is the name of the gateway";
+        for (fields, words) in [
+            ("cookies: vault, expose_cookies: ['sess*']", own),
+            ("cookies: vault, expose_cookies: ['sessionid*']", own),
+            ("cookies: vault, expose_cookies: ['*']", "routes[0].expose_cookies[0]: opens too many cookies"),
+        ] {
+            let found = problems(&route(fields));
+            assert!(found.iter().any(|problem| problem.starts_with(words)), "{fields}: {found:?}");
+        }
+        assert_eq!(problems(&route("cookies: vault, expose_cookies: ['csrf_token_P*']")), [""; 0]);
     }
 
     #[test]

@@ -11,6 +11,23 @@ use crate::config::schema::{Config, CookieHandling, Credentials, KeptCredentials
 /// What a field's template may name.
 const PLACEHOLDERS: [&str; 4] = ["{user}", "{password}", "{email}", "{name}"];
 
+/// Headers of a login that are what they are.
+const OF_THE_REQUEST: [&str; 13] = [
+    "host",
+    "cookie",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "origin",
+    "referer",
+    "expect",
+    "forwarded",
+];
+
 pub(super) fn check(route: &Route, key: &str, config: &Config, checks: &mut Checks<'_>) {
     let Some(sign_on) = &route.sign_on else { return };
     let key = &format!("{key}.sign_on");
@@ -29,13 +46,14 @@ pub(super) fn check(route: &Route, key: &str, config: &Config, checks: &mut Chec
 }
 
 fn check_without_a_form(sign_on: &SignOn, key: &str, instead: &str, checks: &mut Checks<'_>) {
-    let SignOn { login_page, form, action, fields, json, success, expired, .. } = sign_on;
+    let SignOn { login_page, form, action, fields, json, cookie_headers, success, expired, .. } = sign_on;
     let of_a_form = [
         ("login_page", login_page.is_some()),
         ("form", form.is_some()),
         ("action", action.is_some()),
         ("fields", !fields.is_empty()),
         ("json", *json),
+        ("cookie_headers", !cookie_headers.is_empty()),
         ("success", success.is_some()),
         ("expired", expired.is_some()),
     ];
@@ -62,6 +80,7 @@ fn check_login(route: &Route, sign_on: &SignOn, key: &str, checks: &mut Checks<'
         checks.problem(format!("{key}.form"), "has no effect without `login_page`");
     }
     check_fields(sign_on, key, checks);
+    check_cookie_headers(sign_on, key, checks);
     match &sign_on.success {
         Some(success) => check_success(success, &format!("{key}.success"), place, checks),
         None if sign_on.login_page.is_none() && !sign_on.json => {
@@ -94,6 +113,21 @@ fn check_fields(sign_on: &SignOn, key: &str, checks: &mut Checks<'_>) {
     let takes_password = sign_on.fields.values().any(|template| template.contains("{password}"));
     if !sign_on.fields.is_empty() && !takes_password {
         checks.problem(format!("{key}.fields"), "no field takes the {password}");
+    }
+}
+
+fn check_cookie_headers(sign_on: &SignOn, key: &str, checks: &mut Checks<'_>) {
+    for (header, cookie) in &sign_on.cookie_headers {
+        let path = format!("{key}.cookie_headers.{header}");
+        let lower = header.to_ascii_lowercase();
+        let is_ours = OF_THE_REQUEST.contains(&lower.as_str()) || lower.starts_with("x-forwarded-");
+        if !is_token(header) || is_ours {
+            checks.problem(path, "expected the name of a header that only the app knows, such as X-CSRFToken");
+        } else if !is_token(cookie) {
+            checks.problem(path, "expected the name of a cookie, such as csrftoken");
+        } else if sign_on.login_page.is_none() {
+            checks.problem(path, "has no effect without `login_page`, which sets the cookie");
+        }
     }
 }
 

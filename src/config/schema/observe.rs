@@ -63,7 +63,7 @@ pub struct ObservedLogin {
     pub path: String,
     /// Parameters of the query that must be there with these values.
     pub query: BTreeMap<String, String>,
-    /// Fields of the form or of the JSON body that must be there with these values.
+    /// Fields of the form or of the JSON body that must be there with these values; `*` = with any, but not empty.
     pub form: BTreeMap<String, String>,
     /// `200`, `2xx` or a list of such; none = 2xx and 3xx.
     #[serde(deserialize_with = "shapes::one_or_many")]

@@ -29,7 +29,7 @@ pub struct Route {
     pub identity: IdentityConfig,
     /// What the browser and the app see of each other's cookies.
     pub cookies: CookieHandling,
-    /// Names of cookies that JavaScript must read, and may write: with `harden` they get no `HttpOnly`, with `vault`
+    /// Names of cookies, or their beginnings with `*`, that JavaScript must read, and may write: with `harden` they get no `HttpOnly`, with `vault`
     /// they alone pass.
     pub expose_cookies: Vec<String>,
     /// Routes that name the same vault share the cookies in it; null = one for each upstream.

@@ -26,8 +26,11 @@ pub struct SignOn {
     /// Fields to fill in, with templates of `{user}`, `{password}`, `{email}` and `{name}`; empty = the form's password
     /// field and the text field before it.
     pub fields: BTreeMap<String, String>,
-    /// Whether the fields are sent as a JSON object.
+    /// Whether the fields are sent as a JSON object; those that begin with `/` are pointers (RFC 6901) into it.
     pub json: bool,
+    /// Headers that repeat the value of a cookie which `login_page` sets: header → name of the cookie, or its beginning
+    /// with `*`.
+    pub cookie_headers: BTreeMap<String, String>,
     /// Whose credentials.
     pub credentials: Credentials,
     /// Answers that mean that the app has let the user in; null = a redirect that does not lead to `login_page`, or with
@@ -55,6 +58,7 @@ impl Default for SignOn {
             action: None,
             fields: BTreeMap::new(),
             json: false,
+            cookie_headers: BTreeMap::new(),
             credentials: Credentials::default(),
             success: None,
             expired: None,

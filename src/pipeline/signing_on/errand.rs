@@ -4,7 +4,7 @@
 //! what is posted goes where `sign_on` says.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts as Head;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use super::super::Exchange;
 use crate::gateway::Route;
 use crate::http::body::BodyError;
+use crate::http::cookies;
 use crate::http::lines::HeaderLines;
 use crate::identity::Identity;
 use crate::jar::{self, Jar};
@@ -230,6 +231,9 @@ impl Exchange<'_> {
         headers.insert(header::ACCEPT, accept);
         let mut method = Method::GET;
         let mut body = Bytes::new();
+        if sent.is_some() {
+            headers.extend(self.repeated(errands, errand, outside.path()));
+        }
         if let Some((kind, content, referer)) = sent {
             let scheme = if settled.client.https { "https" } else { "http" };
             let origin = format!("{scheme}://{}", settled.host.to_str().ok()?);
@@ -251,6 +255,21 @@ impl Exchange<'_> {
         let mut request = Request::new(Full::new(body).map_err(never as fn(_) -> _));
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
         Some((lines, request))
+    }
+
+    /// Cookies that the app's own scripts would send back as headers.
+    fn repeated(&self, errands: &Errands<'_>, errand: &Errand, path: &str) -> Vec<(HeaderName, HeaderValue)> {
+        let now = self.settled.now;
+        self.with_place(errands.route, path, |place| {
+            let value = |name: &str| {
+                let cookie = errand.jar.matching(&place, now).find(|cookie| cookies::means(name, cookie.name()))?;
+                // As scripts read them, who decode what is encoded.
+                let plain: Vec<u8> = percent_encoding::percent_decode(cookie.value()).collect();
+                HeaderValue::from_bytes(&plain).ok()
+            };
+            let headers = errands.login.cookie_headers().iter();
+            headers.filter_map(|(header, name)| Some((header.clone(), value(name)?))).collect()
+        })
     }
 
     /// Keeps what an answer on the way sets.
