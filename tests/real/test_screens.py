@@ -39,6 +39,11 @@ return [...document.body.querySelectorAll('*')].flatMap(node => {
 """
 
 
+def without_a_way_in(port):
+    """A route whose users are to be signed on to an app that has no sign-in."""
+    return route("locked", port, path="/locked") + "  cookies: vault\n  sign_on: { login_page: /locked/in }\n"
+
+
 class EachPageIsLookedAt(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -52,6 +57,7 @@ class EachPageIsLookedAt(unittest.TestCase):
             route("app", app.port),
             route("down", nobody, path="/down"),
             route("managers", app.port, path="/managers", access="{ groups: [managers] }"),
+            without_a_way_in(app.port),
         )
         cls.addClassCleanup(cls.gateway.stop)
 
@@ -121,6 +127,7 @@ class EachPageIsLookedAt(unittest.TestCase):
         browser.open(origin + "/")
         browser.fill_in("bob", PASSWORDS["bob"])
         pages = {"forbidden": "/managers", "app-down": "/down", "no-such-page": "/.session/nothing"}
+        pages["sign-on-refused"] = "/locked"
         for page, path in {**pages, "cookie-check": "/.session/cookie-check"}.items():
             browser.open(origin + path)
             self._picture(browser, page, variant)
@@ -137,7 +144,8 @@ class EachPageIsLookedAt(unittest.TestCase):
         # Each in a gateway of its own: one address may have a few forms waiting.
         app = Upstream(say("an app"))
         self.addCleanup(app.stop)
-        gateway = Gateway(route("app", app.port), route("down", free_port(), path="/down"))
+        down = route("down", free_port(), path="/down")
+        gateway = Gateway(route("app", app.port), down, without_a_way_in(app.port))
         self.addCleanup(gateway.stop)
         origin = f"http://127.0.0.1:{gateway.port}"
         browser.open(origin + "/.session/logout")
@@ -162,6 +170,13 @@ class EachPageIsLookedAt(unittest.TestCase):
         self._picture(browser, "form-unreached", variant)
         browser.click(browser.one("form[action='/save'] button"))
         self.assertIn("an app", browser.text())
+        browser.open(origin + "/.session/logout")
+        browser.sign_out()
+        browser.open(origin + "/.session/login")
+        self._send(browser, "/locked/save")
+        browser.fill_in("alice", PASSWORDS["alice"])
+        browser.click(browser.one("form[action='/locked/save'] button"))
+        self._picture(browser, "form-refused", variant)
 
     def _guess(self, browser, variant, url):
         browser.open(url)
