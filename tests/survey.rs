@@ -429,6 +429,30 @@ fn cookies_that_scripts_need_are_exposed_and_no_others() {
 }
 
 #[test]
+fn a_word_in_a_form_exposes_no_cookie_and_nothing_exposes_the_gateways_own() {
+    let page = "<form><input name=\"plain\"></form><script>use('sessionid')</script>";
+    let app = App::with(move |seen, stream| {
+        let said = match seen.line().starts_with("POST") {
+            true => redirect("/", ""),
+            false => {
+                let cookies = "Set-Cookie: plain=b\r\nSet-Cookie: sessionid=c\r\n";
+                answered("200 OK", &format!("Content-Type: text/html\r\n{cookies}"), page)
+            }
+        };
+        stream.write_all(said.as_bytes()).is_ok()
+    });
+    let (survey, _news) =
+        survey::start(&format!("http://{}", app.address), HostHeader::Preserve, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
+    let mut browser = Browser::at(survey.address());
+    browser.get("/");
+    browser.post("/login", &[("name", "ann"), ("pass", "x")]);
+    let yaml = survey.finish().unwrap().yaml();
+    assert!(!yaml.contains("expose_cookies"), "{yaml}");
+    assert!(yaml.contains("LOOK: its scripts read a cookie that is called as the gateway's is"), "{yaml}");
+}
+
+#[test]
 fn when_nobody_signs_in_it_says_so_and_prints_no_rule() {
     let app = app(Way::Form);
     let (survey, _news) =

@@ -19,14 +19,21 @@ const NO_NAME: &str = "user";
 
 /// What was found out about the app at `url`; `strangers` is what a stranger sees.
 pub fn of(url: &str, host_upstream: bool, journal: &Journal, strangers: &Strangers) -> Findings {
+    let (ours, exposed): (Vec<_>, Vec<_>) =
+        exposed::names(journal).into_iter().partition(|name| exposed::is_the_gateways(&name.value));
     let mut findings = Findings {
         url: url.to_owned(),
         requests: journal.all().map(|(_, sighting)| line(sighting)).collect(),
-        expose_cookies: exposed::names(journal),
+        expose_cookies: exposed,
         rewrite_links: links_to_itself(url, journal),
         host_upstream,
         ..Findings::default()
     };
+    if !ours.is_empty() {
+        let doubt = "its scripts read a cookie that is called as the gateway's is: give the gateway's another name \
+                     (session: { cookie: { name: ... } }) and expose the app's";
+        findings.doubts.push(doubt.into());
+    }
     if !host_upstream {
         findings.doubts.extend(insists_on_its_name(journal));
     }

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Reasoned;
 use super::sighting::{Journal, Sighting};
+use crate::config::schema;
+use crate::html::{Token, tokens};
 use crate::jar::Operation;
 
 /// Names of such cookies, and how that shows.
 pub fn names(journal: &Journal) -> Vec<Reasoned<String>> {
-    let code: Vec<String> = journal.all().filter(|(_, one)| holds_code(one)).map(|(_, one)| one.said.text()).collect();
+    let code: Vec<String> = journal.all().filter_map(|(_, one)| code_of(one)).collect();
     let set = set_by_the_app(journal);
     let is_spoken_of = |name: &str| {
         let quoted = ['"', '\'', '`'].map(|quote| [format!("{quote}{name}{quote}"), format!("{quote}{name}=")]);
@@ -52,9 +54,24 @@ pub fn lasting(name: &str, journal: &Journal) -> String {
     beginning.map_or(name.to_owned(), |beginning| format!("{beginning}*"))
 }
 
-/// Whether the page or script may speak of cookies.
-fn holds_code(sighting: &Sighting) -> bool {
-    sighting.said.is_html() || sighting.said.is_asset()
+/// Whether that means the gateway's own cookie, which is not the app's to read.
+pub fn is_the_gateways(name: &str) -> bool {
+    let own = schema::Cookie::default().name;
+    own == name || name.strip_suffix('*').is_some_and(|beginning| own.starts_with(beginning))
+}
+
+/// The script, or the scripts of a page: what else it says of a name, in a form for example, needs no cookie.
+fn code_of(sighting: &Sighting) -> Option<String> {
+    let (said, text) = (&sighting.said, || sighting.said.text());
+    if said.is_html() {
+        let page = text();
+        let scripts = tokens(&page).filter_map(|token| match token {
+            Token::Raw(script) => Some(script),
+            _ => None,
+        });
+        return Some(scripts.collect::<Vec<_>>().join("\n"));
+    }
+    said.is_asset().then(text)
 }
 
 /// All cookies that the app itself sets, and whether scripts may read them.
